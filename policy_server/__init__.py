@@ -1,0 +1,1 @@
+"""Run Rego policies as WebAssembly, in process, behind HTTP."""

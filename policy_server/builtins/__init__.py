@@ -1,0 +1,1 @@
+"""Rego functions that need the host."""

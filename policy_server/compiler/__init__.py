@@ -1,0 +1,1 @@
+"""Rego text to compiled policy and manifest."""

@@ -1,0 +1,1 @@
+"""The read spine: question, catalog, evaluation, decision."""

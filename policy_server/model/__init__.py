@@ -1,0 +1,1 @@
+"""Nouns of the product: frozen data, standard library only."""

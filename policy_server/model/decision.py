@@ -1,0 +1,39 @@
+"""What is asked of a policy, and what it decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from policy_server.model.policy import PolicyId
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One evaluation that somebody wants.
+
+    ``input`` is the JSON text of the input document, or None for undefined
+    input. ``entrypoint`` is a path inside the module (``group/name/rule``);
+    None means the package document. ``headers`` have canonical names
+    (``X-Cache-Key``) and the first value. ``deadline`` is in seconds.
+    """
+
+    policy: PolicyId
+    input: bytes | None = None
+    entrypoint: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    deadline: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer: ``result`` is JSON text, None when undefined.
+
+    ``duration_ns`` is the time inside the evaluation; ``errors`` are the
+    builtin errors that became undefined on the way.
+    """
+
+    id: str
+    policy: PolicyId
+    revision: int
+    result: bytes | None
+    duration_ns: int
+    errors: tuple[str, ...] = ()

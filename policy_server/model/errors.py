@@ -1,0 +1,277 @@
+"""The one family of errors.
+
+PolicyServerError
+├── InputError                bad input, HTTP 400
+│   ├── InvalidJson           not JSON, or not the JSON that is needed here
+│   ├── InputTooLarge         HTTP 413
+│   └── InvalidParameter
+├── NotFound                  HTTP 404
+│   ├── PolicyNotFound
+│   ├── EntrypointNotFound
+│   └── SchemaNotFound
+├── Refused                   HTTP 403 / 409
+│   ├── PolicyLocked
+│   ├── AlreadyLocked
+│   └── NotLocked
+├── PublishError              a source that cannot become a revision, HTTP 422
+│   ├── InvalidSource         path, package, data, schema or data-config do not fit
+│   ├── CompileError          Rego errors, each with file, line and column
+│   └── CompileLimit          the compiler ran out of time or memory
+├── EvaluationError           HTTP 500
+│   ├── EvaluationTimeout
+│   ├── MemoryExceeded
+│   ├── RuleConflict
+│   ├── BuiltinFailed         a builtin error where strict
+│   ├── EvaluationAborted     the module aborted
+│   └── EvaluationTrapped     the module trapped
+├── LoadError                 wasm that cannot be run here
+│   ├── InvalidModule
+│   └── UnknownBuiltin
+├── OutputInvalid             the result does not fit the output schema
+├── ToolkitError              OPA's toolkit is missing, wrong or broke, HTTP 503
+│   └── ToolkitMissing
+├── StoreUnavailable          HTTP 503
+├── TargetRefused             an outgoing request to a forbidden network
+├── FetchError                an outgoing request that failed
+└── SettingsError             configuration that cannot be used
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, where; lines and columns count from 1, 0 means unknown."""
+
+    message: str
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    code: str = ""
+
+    def __str__(self) -> str:
+        """Write it the way editors can jump to: ``file:line:column: message``."""
+        where = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        return f"{where}: {self.message}" if where else self.message
+
+
+class PolicyServerError(Exception):
+    """Something went wrong in the policy server."""
+
+    slug = "internal"
+    status = 500
+
+    def __init__(self, message: str | None = None, *, problems: Sequence[Problem] = ()) -> None:
+        """Take the class docstring as message unless a better one is given."""
+        self.message = message or (self.__doc__ or "").strip().splitlines()[0]
+        self.problems = tuple(problems)
+        super().__init__(self.message)
+
+
+class InputError(PolicyServerError):
+    """The request cannot be understood."""
+
+    slug = "bad-request"
+    status = 400
+
+
+class InvalidJson(InputError):
+    """The body is not valid JSON."""
+
+    slug = "invalid-json"
+
+
+class InputTooLarge(InputError):
+    """The request is larger than this server accepts."""
+
+    slug = "too-large"
+    status = 413
+
+
+class InvalidParameter(InputError):
+    """A parameter has a value that cannot be used."""
+
+    slug = "invalid-parameter"
+
+
+class NotFound(PolicyServerError):
+    """There is no such thing."""
+
+    slug = "not-found"
+    status = 404
+
+
+class PolicyNotFound(NotFound):
+    """There is no such policy."""
+
+    slug = "policy-not-found"
+
+
+class EntrypointNotFound(NotFound):
+    """The policy has no such rule."""
+
+    slug = "entrypoint-not-found"
+
+
+class SchemaNotFound(NotFound):
+    """The policy has no output schema."""
+
+    slug = "schema-not-found"
+    status = 400
+
+
+class Refused(PolicyServerError):
+    """This is not allowed now."""
+
+    slug = "refused"
+    status = 403
+
+
+class PolicyLocked(Refused):
+    """The policy is locked."""
+
+    slug = "policy-locked"
+
+
+class AlreadyLocked(Refused):
+    """The policy is already locked."""
+
+    slug = "already-locked"
+
+
+class NotLocked(Refused):
+    """The policy is unlocked."""
+
+    slug = "not-locked"
+
+
+class PublishError(PolicyServerError):
+    """This source cannot be published."""
+
+    slug = "publish-failed"
+    status = 422
+
+
+class InvalidSource(PublishError):
+    """The files of the policy do not fit together."""
+
+    slug = "invalid-source"
+
+
+class CompileError(PublishError):
+    """The Rego does not compile."""
+
+    slug = "compile-error"
+
+
+class CompileLimit(PublishError):
+    """The compiler ran out of time or memory on this source."""
+
+    slug = "compile-limit"
+
+
+class EvaluationError(PolicyServerError):
+    """The evaluation failed."""
+
+    slug = "evaluation-failed"
+
+
+class EvaluationTimeout(EvaluationError):
+    """The evaluation did not finish before its deadline."""
+
+    slug = "evaluation-timeout"
+
+
+class MemoryExceeded(EvaluationError):
+    """The evaluation needed more memory than it may use."""
+
+    slug = "memory-exceeded"
+
+
+class RuleConflict(EvaluationError):
+    """Two rules gave different values for the same thing."""
+
+    slug = "rule-conflict"
+
+
+class BuiltinFailed(EvaluationError):
+    """A function called by the policy failed."""
+
+    slug = "builtin-failed"
+
+
+class EvaluationAborted(EvaluationError):
+    """The policy module aborted."""
+
+    slug = "evaluation-aborted"
+
+
+class EvaluationTrapped(EvaluationError):
+    """The policy module trapped."""
+
+    slug = "evaluation-trapped"
+
+
+class LoadError(PolicyServerError):
+    """The module cannot be loaded."""
+
+    slug = "load-failed"
+
+
+class InvalidModule(LoadError):
+    """This is not a policy module that OPA made for this ABI."""
+
+    slug = "invalid-module"
+
+
+class UnknownBuiltin(LoadError):
+    """The module calls a function that this server does not have."""
+
+    slug = "unknown-builtin"
+
+
+class OutputInvalid(PolicyServerError):
+    """The result does not fit the policy's output schema."""
+
+    slug = "output-invalid"
+
+
+class ToolkitError(PolicyServerError):
+    """OPA's toolkit failed."""
+
+    slug = "toolkit-failed"
+    status = 503
+
+
+class ToolkitMissing(ToolkitError):
+    """OPA's toolkit is not installed; run scripts/setup, or policy-server toolkit build."""
+
+    slug = "toolkit-missing"
+
+
+class StoreUnavailable(PolicyServerError):
+    """The store cannot be reached."""
+
+    slug = "store-unavailable"
+    status = 503
+
+
+class TargetRefused(PolicyServerError):
+    """Requests to that network are not allowed."""
+
+    slug = "target-refused"
+    status = 403
+
+
+class FetchError(PolicyServerError):
+    """The data could not be fetched."""
+
+    slug = "fetch-failed"
+    status = 502
+
+
+class SettingsError(PolicyServerError):
+    """The configuration cannot be used."""
+
+    slug = "settings"

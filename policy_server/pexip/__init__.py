@@ -1,0 +1,1 @@
+"""Infinity's dialect: inputs, guard, replies."""

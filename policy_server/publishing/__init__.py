@@ -1,0 +1,1 @@
+"""The write spine: source, checks, compile, keep, announce."""

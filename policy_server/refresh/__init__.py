@@ -1,0 +1,1 @@
+"""Policy data fetched on a schedule."""

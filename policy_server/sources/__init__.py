@@ -1,0 +1,1 @@
+"""Where policy sources come from."""

@@ -1,0 +1,1 @@
+"""Places where policies, leases and refresh state are kept."""

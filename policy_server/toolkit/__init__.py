@@ -1,0 +1,1 @@
+"""OPA itself as a sandboxed WASI module."""

@@ -1,0 +1,1 @@
+"""OPA's WebAssembly ABI on wasmtime."""
