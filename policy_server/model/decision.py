@@ -13,7 +13,9 @@ class Question:
     ``input`` is the JSON text of the input document, or None for undefined
     input. ``entrypoint`` is a path inside the module (``group/name/rule``);
     None means the package document. ``headers`` have canonical names
-    (``X-Cache-Key``) and the first value. ``deadline`` is in seconds.
+    (``X-Cache-Key``) and the first value. ``deadline`` is in seconds. ``id`` is
+    the decision id to use, "" to make one. ``strict`` makes a failing builtin an
+    error instead of undefined.
     """
 
     policy: PolicyId
@@ -21,6 +23,8 @@ class Question:
     entrypoint: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     deadline: float = 2.0
+    id: str = ""
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ PolicyServerError
 ├── LoadError                 wasm that cannot be run here
 │   ├── InvalidModule
 │   └── UnknownBuiltin
+├── PolicyUnusable            no revision of the policy was ever good
 ├── OutputInvalid             the result does not fit the output schema
 ├── ToolkitError              OPA's toolkit is missing, wrong or broke, HTTP 503
 │   └── ToolkitMissing
@@ -229,6 +230,17 @@ class UnknownBuiltin(LoadError):
     """The module calls a function that this server does not have."""
 
     slug = "unknown-builtin"
+
+
+class PolicyUnusable(PolicyServerError):
+    """No revision of this policy could ever be published."""
+
+    slug = "policy-unusable"
+
+    def __init__(self, message: str | None = None, *, code: str = "", problems: Sequence[Problem] = ()) -> None:
+        """Say why; ``code`` is the slug of the error that publishing met."""
+        super().__init__(message, problems=problems)
+        self.code = code
 
 
 class OutputInvalid(PolicyServerError):

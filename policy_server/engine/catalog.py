@@ -1,0 +1,201 @@
+"""The policies of this worker that are ready to run."""
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from policy_server.engine.policy import Policy
+from policy_server.model.errors import PolicyLocked, PolicyNotFound, PolicyServerError, PolicyUnusable, StoreUnavailable
+from policy_server.model.policy import PolicyChanged, PolicyId, PolicyRecord, Revision
+from policy_server.model.status import State, Status
+from policy_server.ports import Clock, PolicyStore
+
+QUIET = 1.0
+"""How long a store found away is left alone by callers, in seconds."""
+
+log = logging.getLogger(__name__)
+
+Loader = Callable[[bytes, Revision], Policy]
+"""Makes a runnable policy from wasm bytes and the revision they belong to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A revision and the loaded policy that answers for it."""
+
+    revision: Revision
+    policy: Policy
+
+
+class Catalog:
+    """Knows which revision answers now, and follows the store.
+
+    The store's stamp is asked before every evaluation, so that a lock counts in
+    every worker as soon as it is committed. A new revision is loaded aside, by
+    ``sync`` on the watching thread, and swapped whole; callers keep getting the
+    old one until then. When the store cannot be reached, what is loaded goes on
+    answering and the status says degraded.
+    """
+
+    def __init__(self, store: PolicyStore, load: Loader, clock: Clock, *, poll: float = 0.25) -> None:
+        """Take collaborators; ``poll`` is the time between looks at the store, in seconds."""
+        self._store = store
+        self._load = load
+        self._clock = clock
+        self._poll = poll
+        self._ready: dict[PolicyId, Ready] = {}
+        self._locks: tuple[int, frozenset[PolicyId]] = (-1, frozenset())
+        self._synced = -1
+        self._quiet_until = 0.0
+        self._writing = threading.RLock()
+        self._first: defaultdict[PolicyId, threading.Lock] = defaultdict(threading.Lock)
+        self._wake = threading.Event()
+        self._status = Status(State.STARTING, "nothing is loaded yet", clock())
+
+    def status(self) -> Status:
+        """Return how the catalog is doing."""
+        return self._status
+
+    def loaded(self) -> int:
+        """Return how many policies are loaded."""
+        return len(self._ready)
+
+    def find(self, policy: PolicyId) -> Ready:
+        """Return what answers for a policy now, loading it at its first use.
+
+        Raises:
+            PolicyNotFound: there is no such policy.
+            PolicyLocked: it is locked, as committed now.
+            PolicyUnusable: none of its revisions was ever good.
+            StoreUnavailable: it is not loaded and the store cannot be reached.
+        """
+        self._look()
+        if policy in self._locks[1]:
+            raise PolicyLocked
+        ready = self._ready.get(policy)
+        return ready if ready is not None else self._load_first(policy)
+
+    def preload(self, policies: Iterable[PolicyId]) -> None:
+        """Load policies ahead of their first question; missing and broken ones are logged."""
+        for policy in policies:
+            try:
+                self._load_first(policy)
+            except PolicyServerError as error:
+                log.warning("policy %s is not ready: %s", policy, error.message)
+
+    def sync(self) -> None:
+        """Swap to what the store has now; a revision that does not load leaves the old one."""
+        with self._writing:
+            stamp = self._store.stamp()
+            if stamp != self._locks[0]:
+                self._read_locks(stamp)
+            if stamp != self._synced:
+                self._swap(self._store.changes(self._synced) if self._synced >= 0 else ())
+                self._synced = stamp
+            self._become(State.READY, f"{len(self._ready)} policies loaded")
+
+    def watch(self, stop: threading.Event) -> None:
+        """Follow the store until told to stop."""
+        while not stop.is_set():
+            self._wake.wait(self._poll)
+            self._wake.clear()
+            try:
+                self.sync()
+            except StoreUnavailable as error:
+                self._become(State.DEGRADED, error.message)
+
+    def wake(self) -> None:
+        """Make the watching thread look at the store at once."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Unload everything."""
+        with self._writing:
+            ready, self._ready = self._ready, {}
+        for each in ready.values():
+            each.policy.close()
+
+    def _look(self) -> None:
+        if time.monotonic() < self._quiet_until:
+            return
+        try:
+            stamp = self._store.stamp()
+            if stamp != self._locks[0]:
+                self._read_locks(stamp)
+                self._wake.set()
+        except StoreUnavailable as error:
+            # Decisions keep flowing from what is loaded, and no caller waits for
+            # a store that has just been found away; health tells.
+            self._quiet_until = time.monotonic() + QUIET
+            self._become(State.DEGRADED, error.message)
+
+    def _read_locks(self, stamp: int) -> None:
+        # The stamp was read before the locks: a lock committed in between only
+        # costs one more look. Both are set at once, so threads may race here.
+        self._locks = (stamp, self._store.locks())
+
+    def _swap(self, changes: Sequence[PolicyChanged]) -> None:
+        for policy in {change.id for change in changes}:
+            held = self._ready.get(policy)
+            if held is None:
+                continue
+            try:
+                record = self._store.get(policy)
+            except PolicyNotFound:
+                self._replace(policy, None)
+                continue
+            if record.revision is not None and record.revision.number != held.revision.number:
+                self._replace_with(record.revision)
+
+    def _replace_with(self, revision: Revision) -> None:
+        try:
+            fresh = self._make(revision)
+        except StoreUnavailable:
+            raise
+        except PolicyServerError as error:
+            log.warning("revision %d of %s does not load: %s", revision.number, revision.id, error.message)
+            return
+        self._replace(revision.id, fresh)
+
+    def _replace(self, policy: PolicyId, fresh: Ready | None) -> None:
+        old = self._ready.pop(policy, None) if fresh is None else self._ready.get(policy)
+        if fresh is not None:
+            self._ready[policy] = fresh
+        if old is not None:
+            old.policy.close()
+
+    def _load_first(self, policy: PolicyId) -> Ready:
+        with self._first[policy]:
+            while True:
+                held = self._ready.get(policy)
+                if held is not None:
+                    return held
+                fresh = self._make(_usable(self._store.get(policy)))
+                with self._writing:
+                    # A revision published while this one was loading must not be missed.
+                    newest = _usable(self._store.get(policy))
+                    if newest.number == fresh.revision.number:
+                        self._ready[policy] = fresh
+                        return fresh
+
+    def _make(self, revision: Revision) -> Ready:
+        wasm = self._store.module(revision.manifest.digest)
+        return Ready(revision, self._load(wasm, revision))
+
+    def _become(self, state: State, message: str) -> None:
+        now = self._status
+        if now.state is not state:
+            self._status = Status(state, message, self._clock(), self._synced)
+            log.info("catalog is %s: %s", state, message)
+        elif (now.message, now.stamp) != (message, self._synced):
+            self._status = Status(state, message, now.since, self._synced)
+
+
+def _usable(record: PolicyRecord) -> Revision:
+    if record.revision is not None:
+        return record.revision
+    failure = record.failure
+    raise PolicyUnusable(failure.message if failure else None, code=failure.code if failure else "")
