@@ -1,0 +1,58 @@
+"""How gunicorn runs us; read by gunicorn, filled from our settings."""
+
+import os
+import shutil
+from pathlib import Path
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
+
+from policy_server.settings import load_settings
+
+_settings = load_settings(environ=os.environ)
+_metrics = Path(_settings.state_dir) / "run" / "metrics"
+# Read by prometheus_client at its first import, which happens in the workers.
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
+
+wsgi_app = "policy_server.wsgi:create()"
+bind = f"{_settings.host or '0.0.0.0'}:{_settings.port}"
+workers = _settings.workers
+threads = _settings.threads
+worker_class = "policy_server.wsgi.RequestWorker"
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - memory, for heartbeats only
+timeout = 60
+graceful_timeout = 20
+keepalive = 75
+# A Pexip query holds some forty keys; gunicorn's default line is short for long aliases and names.
+limit_request_line = 8190
+limit_request_fields = 200
+limit_request_field_size = 16380
+# The control socket would need a writable home directory.
+control_socket_disable = True
+# No preload: threads and native handles start in the worker that owns them.
+preload_app = False
+proc_name = "policy-server"
+# Our own log lines; gunicorn's access log would hold query strings, and with them secrets.
+accesslog = None
+errorlog = "-"
+loglevel = _settings.log_level
+
+
+def on_starting(_arbiter: Arbiter) -> None:
+    """Forget the metrics of processes that are gone."""
+    shutil.rmtree(_metrics, ignore_errors=True)
+    _metrics.mkdir(parents=True, exist_ok=True)
+
+
+def child_exit(_arbiter: Arbiter, worker: Worker) -> None:
+    """Stop counting a worker's gauges when it is gone."""
+    from prometheus_client import multiprocess  # noqa: PLC0415 - needs the directory named above
+
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def worker_exit(_arbiter: Arbiter, _worker: Worker) -> None:
+    """Give leases and native handles back."""
+    from policy_server import wsgi  # noqa: PLC0415 - the master does not load the application
+
+    wsgi.close()

@@ -1,0 +1,62 @@
+"""The WSGI face: what a server process loads, after it was forked."""
+
+import os
+import socket
+
+import falcon
+import msgspec
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
+from gunicorn.workers.gthread import ThreadWorker
+
+from policy_server.assembly import Assembly, assemble
+from policy_server.logs import configure_logging
+from policy_server.settings import load_settings
+
+_open: list[Assembly] = []
+
+
+def create() -> falcon.App:
+    """Assemble everything for this process, start its threads and return the application.
+
+    Raises:
+        SettingsError: the environment does not make a usable configuration.
+    """
+    settings = load_settings(environ=os.environ)
+    configure_logging(settings.log_level, settings.log_format)
+    assembly = assemble(settings)
+    assembly.open()
+    _open.append(assembly)
+    return assembly.app()
+
+
+def close() -> None:
+    """Stop this process's threads and give back what it holds; safe to repeat."""
+    while _open:
+        _open.pop().close()
+
+
+class RequestWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's thread worker, with errors in our shape where it refuses a request itself."""
+
+    def handle_error(self, req: object, client: socket.socket, addr: object, exc: Exception) -> None:
+        """Answer an oversized line or header as a problem document; leave the rest to gunicorn."""
+        if isinstance(exc, LimitRequestLine):
+            _refuse(client, 414, "URI Too Long", "the request line is longer than 8190 bytes")
+        elif isinstance(exc, LimitRequestHeaders):
+            _refuse(client, 431, "Request Header Fields Too Large", "a header is longer than 16380 bytes, or over 200")
+        else:
+            super().handle_error(req, client, addr, exc)
+
+
+def _refuse(client: socket.socket, status: int, title: str, detail: str) -> None:
+    body = msgspec.json.encode(
+        {"type": "/problems/too-large", "title": title, "status": status, "detail": detail}
+    )
+    head = (
+        f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n"
+        f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    try:
+        client.sendall(head.encode("latin-1") + body)
+    except OSError:
+        return  # the caller has gone; there is nobody to tell
