@@ -1,0 +1,281 @@
+"""How settings are written: one reader a kind of value.
+
+A reader takes what a file, a variable or a flag gave (text, or what TOML makes
+of it) and returns the value. It raises ValueError with the rest of a sentence
+that begins "must be".
+"""
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from policy_server.model.policy import PolicyId
+
+T = TypeVar("T")
+
+_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h)")
+_SIZE: Final = re.compile(r"(\d+)\s*(?:([kmg])(i?)b?|b)?", re.IGNORECASE)
+_YES: Final = frozenset({"1", "t", "true", "yes", "on"})
+_NO: Final = frozenset({"0", "f", "false", "no", "off"})
+_HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?")
+
+
+class SecretStr:
+    """Text that never shows itself by accident."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Take the text."""
+        self._text = text
+
+    def get_secret_value(self) -> str:
+        """Return the text, on purpose."""
+        return self._text
+
+    def __repr__(self) -> str:
+        """Show that there is something, not what."""
+        return "SecretStr('**********')"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the texts."""
+        return isinstance(other, SecretStr) and self._text == other._text
+
+    def __hash__(self) -> int:
+        """Hash the text."""
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """A kind of value: what the reference says about it, and its reader."""
+
+    says: str
+    read: Callable[[object], T]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    raise ValueError("text")
+
+
+def _yes_or_no(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _YES or word in _NO:
+        return word in _YES
+    raise ValueError("true or false")
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    text = str(value).strip()
+    return int(text) if re.fullmatch(r"\d{1,18}", text) else None
+
+
+def number(low: int, high: int) -> Kind[int]:
+    """Describe whole numbers from ``low`` to ``high``."""
+    wanted = f"a whole number from {low} to {high}"
+
+    def read(value: object) -> int:
+        given = _whole(value)
+        if given is None or not low <= given <= high:
+            raise ValueError(wanted)
+        return given
+
+    return Kind(wanted, read)
+
+
+def seconds(text: str) -> float | None:
+    """Read a duration as Go writes it (``1h30m``, ``250ms``) or plain seconds; None when it is neither."""
+    text = text.strip()
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    if not text or _DURATION.sub("", text):
+        return None
+    parts = re.findall(r"([\d.]+)(\D+)", text)
+    return float(sum(float(amount) * _UNITS[unit] for amount, unit in parts))
+
+
+def duration(low: float, high: float) -> Kind[float]:
+    """Describe lengths of time, in seconds inside."""
+    wanted = f"a length of time such as 2s, 250ms or 1h30m (plain numbers are seconds), {low:g} to {high:g} seconds"
+
+    def read(value: object) -> float:
+        given = None if isinstance(value, bool) else seconds(str(value))
+        if given is None or not low <= given <= high:
+            raise ValueError(wanted)
+        return given
+
+    return Kind("a length of time: `2s`, `250ms`, `1h30m`; plain numbers are seconds", read)
+
+
+def size(low: int) -> Kind[int]:
+    """Describe amounts of bytes, ``low`` at least."""
+
+    def read(value: object) -> int:
+        whole = _whole(value)
+        match = _SIZE.fullmatch(str(value).strip())
+        if whole is None and match is not None:
+            step = 1024 if match[3] else 1000
+            whole = int(match[1]) * step ** (" kmg".index(match[2].lower()) if match[2] else 0)
+        if whole is None or whole < low:
+            raise ValueError(f"a size such as 256MiB or 64kB, at least {low} bytes")
+        return whole
+
+    return Kind("a size: `256MiB`, `64kB`; plain numbers are bytes", read)
+
+
+def choice(*words: str, **also: str) -> Kind[str]:
+    """Describe one of some words, in any case; ``also`` maps other spellings to them."""
+
+    def read(value: object) -> str:
+        word = str(value).strip().lower()
+        word = also.get(word, word)
+        if word not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return word
+
+    return Kind("one of " + ", ".join(f"`{word}`" for word in words), read)
+
+
+def _path(value: object) -> Path:
+    text = _text(value)
+    if not text or "\0" in text:
+        raise ValueError("a path")
+    return Path(text).expanduser()
+
+
+def _optional_path(value: object) -> Path | None:
+    return _path(value) if value != "" else None
+
+
+def _items(value: object) -> Sequence[str]:
+    """Split ``a, b`` or take a TOML list of texts."""
+    if isinstance(value, str):
+        return [part.strip() for part in re.split(r"[,\n]", value) if part.strip()]
+    if isinstance(value, Sequence) and all(isinstance(part, str) for part in value):
+        return [str(part).strip() for part in value if str(part).strip()]
+    raise ValueError("a list")
+
+
+def _folders(value: object) -> tuple[tuple[str, Path], ...]:
+    wanted = "repository=path pairs, separated by commas"
+    if isinstance(value, Mapping):
+        value = [f"{repository}={path}" for repository, path in value.items()]
+    pairs = []
+    for item in _items(value):
+        repository, equals, path = (part.strip() for part in item.partition("="))
+        if not (equals and path and re.fullmatch(r"[\w.-]+", repository)):
+            raise ValueError(wanted)
+        pairs.append((repository, Path(path).expanduser()))
+    return tuple(pairs)
+
+
+def _credentials(value: object) -> tuple[tuple[str, SecretStr], ...]:
+    """Read pairs; where there are several lines each is one pair, so that passwords may hold commas."""
+    pairs = []
+    for item in _items(value.splitlines() if isinstance(value, str) and "\n" in value else value):
+        user, colon, password = item.partition(":")
+        if not (colon and user and password):
+            raise ValueError("user:password, several separated by commas or one a line")
+        pairs.append((user, SecretStr(password)))
+    return tuple(pairs)
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    found = tuple(_items(value))
+    for item in found:
+        try:
+            ipaddress.ip_network(item, strict=False)
+        except ValueError as error:
+            if "/" in item or _HOST.fullmatch(item) is None:
+                raise ValueError("networks (10.0.0.0/8, fd00::/8) or host names, separated by commas") from error
+    return found
+
+
+def _url(value: object) -> str:
+    text = _text(value).rstrip("/")
+    parts = urlsplit(text)
+    if text and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError("an address such as https://policy.example.com")
+    return text
+
+
+def _policy(value: object) -> PolicyId:
+    try:
+        return PolicyId.parse(str(value).strip())
+    except ValueError as error:
+        raise ValueError("repository/group/name/version") from error
+
+
+def _storage(value: object) -> str:
+    text = _text(value)
+    if text not in {"", "memory:"} and not (text.startswith("sqlite:///") and len(text) > len("sqlite:///")):
+        raise ValueError("empty, memory: or sqlite:///path (this release stores nowhere else yet)")
+    return text
+
+
+def _address(value: object) -> str:
+    text = _text(value)
+    _host, colon, port = text.rpartition(":")
+    if text and not (colon and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("empty, or host:port (:2112 listens everywhere)")
+    return text
+
+
+def _host(value: object) -> str:
+    text = _text(value).strip("[]")
+    try:
+        ipaddress.ip_address(text)
+    except ValueError as error:
+        if text and _HOST.fullmatch(text) is None:
+            raise ValueError("an address or a host name; empty means all interfaces") from error
+    return text
+
+
+TEXT: Final = Kind("text", _text)
+SWITCH: Final = Kind("`true` or `false`", _yes_or_no)
+PATH: Final = Kind("a path", _path)
+OPTIONAL_PATH: Final = Kind("a path, or empty", _optional_path)
+FOLDERS: Final = Kind("`repository=path` pairs, separated by commas (a table in the file)", _folders)
+CREDENTIALS: Final = Kind("`user:password`, several separated by commas or one a line", _credentials)
+NETWORKS: Final = Kind("networks (`10.0.0.0/8`) or host names, separated by commas", _networks)
+URL: Final = Kind("an `http://` or `https://` address, or empty", _url)
+ADDRESS: Final = Kind("`host:port`, or empty", _address)
+HOST: Final = Kind("an address or a host name; empty means all interfaces", _host)
+STORAGE: Final = Kind("empty, `sqlite:///path` or `memory:`", _storage)
+POLICY: Final = Kind("`repository/group/name/version`", _policy)
+
+
+def shown(value: object) -> str:
+    """Write a value the way its reader takes it, secrets included."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return ",".join(_pair(item) if isinstance(item, tuple) else str(item) for item in value)
+    if value is None:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _pair(pair: tuple[object, object]) -> str:
+    key, value = pair
+    return f"{key}:{value.get_secret_value()}" if isinstance(value, SecretStr) else f"{key}={value}"
+
+
+def short(value: object) -> str:
+    """Quote what was given, for a message; long values are cut."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return repr(text if len(text) <= 60 else text[:57] + "…")

@@ -1,0 +1,407 @@
+"""Turns defaults, a file, the environment and flags into frozen settings.
+
+Nobody else reads the environment. Each setting is declared once, below; the
+reference page, ``config show`` and the checks are made from that declaration.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, TypeVar, cast
+
+from policy_server import environment, notation
+from policy_server.environment import CONFIG_FILE, PREFIX
+from policy_server.model.errors import Problem, SettingsError
+from policy_server.model.policy import PolicyId
+from policy_server.notation import Kind, SecretStr
+
+T = TypeVar("T")
+
+_MAY_BE_EMPTY: Final = frozenset({"POLICY_HOST", "HTTP_HOST"})
+_MIB: Final = 1 << 20
+_FALLBACKS: Final = notation.choice("not_found", "continue", "reject", **{"404": "not_found"})
+_NOT_FOUND: Final = notation.choice("not_found", **{"404": "not_found"})
+_LEVELS: Final = notation.choice("debug", "info", "warning", "error", "critical", warn="warning", fatal="critical")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is declared about a setting besides its name and default; ``shown`` describes a computed default."""
+
+    kind: Kind[Any]  # the kinds of all settings lie side by side here
+    help: str
+    group: str
+    secret: bool
+    shown: str | None
+
+
+def _setting(group: str, kind: Kind[T], about: str, *, default: T, secret: bool = False, shown: str | None = None) -> T:
+    return field(default=default, metadata={"about": About(kind, about, group, secret, shown)})
+
+
+def _enabled(what: str) -> bool:
+    return _setting(
+        "Pexip", notation.SWITCH, f"Answer {what} requests; off means 404, Pexip's own behaviour.", default=True
+    )
+
+
+def _policy(what: str, name: str) -> PolicyId:
+    policy = PolicyId("bundled", "pexip", name, "1.0")
+    return _setting("Pexip", notation.POLICY, f"The policy that answers {what} requests.", default=policy)
+
+
+def _fallback(what: str, kind: Kind[str] = _FALLBACKS) -> str:
+    return _setting(
+        "Pexip", kind, f"The answer to a {what} request when its policy cannot give one.", default="not_found"
+    )
+
+
+def _deadline(what: str) -> float:
+    about = f"How long a {what} request may take before the fallback answers; Pexip waits 5 s."
+    return _setting("Pexip", notation.duration(0.01, 5), about, default=2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set, checked.
+
+    ``origins`` says where each value came from (default, a file, a variable, a
+    flag); ``warnings`` are sentences for the log at the start.
+    """
+
+    host: str = _setting("Server", notation.HOST, "Where to listen; empty means all interfaces.", default="127.0.0.1")
+    port: int = _setting("Server", notation.number(1, 65535), "The TCP port to listen on.", default=8080)
+    workers: int = _setting(
+        "Server",
+        notation.number(1, 256),
+        "Worker processes; `WEB_CONCURRENCY` is read too.",
+        default=1,
+        shown="the number of processors, 2 to 4",
+    )
+    threads: int = _setting("Server", notation.number(1, 256), "Request threads of each worker.", default=8)
+    keepalive: float = _setting(
+        "Server", notation.duration(1, 3600), "How long an idle connection stays open.", default=75.0
+    )
+    graceful_timeout: float = _setting(
+        "Server", notation.duration(1, 600), "How long requests in progress may take to finish at a stop.", default=20.0
+    )
+    max_body: int = _setting("Server", notation.size(1024), "The largest request body that is read.", default=10 * _MIB)
+    external_url: str = _setting(
+        "Server",
+        notation.URL,
+        "The address under which callers see this server.",
+        default="",
+        shown="from host and port",
+    )
+    metrics_address: str = _setting(
+        "Server", notation.ADDRESS, "A listener of its own for `/metrics`.", default="", shown="the server's own port"
+    )
+
+    log_level: str = _setting("Logging", _LEVELS, "The least level that is logged.", default="info")
+    log_format: str = _setting(
+        "Logging",
+        notation.choice("auto", "json", "console"),
+        "JSON lines, or text; auto: text on a terminal.",
+        default="auto",
+    )
+
+    state_dir: Path = _setting(
+        "Storage",
+        notation.PATH,
+        "The directory for everything that is kept: database, caches, sockets.",
+        default=Path(),
+        shown="`$XDG_STATE_HOME/policy-server`",
+    )
+    storage_url: str = _setting(
+        "Storage",
+        notation.STORAGE,
+        "Where policies are kept; `memory:` forgets at the stop and has one worker.",
+        default="",
+        shown="`policy.db` in the state directory",
+    )
+
+    bundled: bool = _setting(
+        "Policies", notation.SWITCH, "Publish the bundled Pexip policies at the start.", default=True
+    )
+    folders: tuple[tuple[str, Path], ...] = _setting(
+        "Policies", notation.FOLDERS, "Directories whose `group/policy/version/policy.rego` are followed.", default=()
+    )
+    feed_poll: float = _setting(
+        "Policies",
+        notation.duration(0, 3600),
+        "Look at the folders this often, for network mounts; 0 waits for the system's notifications.",
+        default=0.0,
+    )
+    lock_on_validation_failure: bool = _setting(
+        "Policies",
+        notation.SWITCH,
+        "Lock a policy whose output does not fit its schema at `…/validation`.",
+        default=False,
+    )
+    toolkit: Path | None = _setting(
+        "Policies",
+        notation.OPTIONAL_PATH,
+        "OPA's toolkit (`.wasm` or `.wasm.xz`).",
+        default=None,
+        shown="the one that came along",
+    )
+    toolkit_memory: int = _setting(
+        "Policies", notation.size(64 * _MIB), "The most memory that one compilation may use.", default=1024 * _MIB
+    )
+    toolkit_deadline: float = _setting(
+        "Policies", notation.duration(0.1, 600), "The most time that one compilation may take.", default=30.0
+    )
+
+    evaluation_deadline: float = _setting(
+        "Evaluation", notation.duration(0.001, 600), "How long an evaluation may take.", default=2.0
+    )
+    evaluation_memory: int = _setting(
+        "Evaluation", notation.size(4 * _MIB), "The most memory that one policy instance may use.", default=256 * _MIB
+    )
+    worker_poll: float = _setting(
+        "Evaluation", notation.duration(0.01, 60), "How often each worker looks for new revisions.", default=0.25
+    )
+
+    pexip_credentials: tuple[tuple[str, SecretStr], ...] = _setting(
+        "Pexip", notation.CREDENTIALS, "Who may ask (HTTP Basic); none means everybody.", default=(), secret=True
+    )
+    pexip_service_enabled: bool = _enabled("service configuration")
+    pexip_service_policy: PolicyId = _policy("service configuration", "service")
+    pexip_service_fallback: str = _fallback("service configuration")
+    pexip_service_deadline: float = _deadline("service configuration")
+    pexip_participant_enabled: bool = _enabled("participant properties")
+    pexip_participant_policy: PolicyId = _policy("participant properties", "participant")
+    pexip_participant_fallback: str = _fallback("participant properties")
+    pexip_participant_deadline: float = _deadline("participant properties")
+    pexip_media_location_enabled: bool = _enabled("media location")
+    pexip_media_location_policy: PolicyId = _policy("media location", "media_location")
+    pexip_media_location_fallback: str = _fallback("media location", _NOT_FOUND)
+    pexip_media_location_deadline: float = _deadline("media location")
+    pexip_avatar_enabled: bool = _enabled("avatar")
+    pexip_avatar_policy: PolicyId = _policy("avatar", "avatar")
+    pexip_avatar_fallback: str = _fallback("avatar", _NOT_FOUND)
+    pexip_avatar_deadline: float = _deadline("avatar")
+    pexip_directory_enabled: bool = _enabled("directory")
+    pexip_directory_policy: PolicyId = _policy("directory", "directory")
+    pexip_directory_fallback: str = _fallback("directory", _NOT_FOUND)
+    pexip_directory_deadline: float = _deadline("directory")
+    pexip_registration_enabled: bool = _enabled("registration")
+    pexip_registration_policy: PolicyId = _policy("registration", "registration")
+    pexip_registration_fallback: str = _fallback("registration")
+    pexip_registration_deadline: float = _deadline("registration")
+
+    allowed_networks: tuple[str, ...] = _setting(
+        "Outgoing requests",
+        notation.NETWORKS,
+        "Private networks and hosts that policies and data sources may reach all the same.",
+        default=(),
+    )
+    refresh_poll: float = _setting(
+        "Outgoing requests", notation.duration(0.05, 3600), "How often to look whether data is due.", default=1.0
+    )
+    refresh_timeout: float = _setting(
+        "Outgoing requests", notation.duration(0.1, 600), "How long fetching data may take.", default=10.0
+    )
+    refresh_max_bytes: int = _setting(
+        "Outgoing requests", notation.size(1024), "The largest data document that is fetched.", default=32 * _MIB
+    )
+    refresh_retry: float = _setting(
+        "Outgoing requests",
+        notation.duration(0.05, 3600),
+        "The first pause after a failed fetch; it doubles.",
+        default=5.0,
+    )
+
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def bind(self) -> str:
+        """The address to listen on, as gunicorn takes it."""
+        host = self.host or "0.0.0.0"  # noqa: S104 - what an empty host asks for
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address to show: the external one, or one that works on this machine."""
+        if self.external_url:
+            return self.external_url
+        host = "127.0.0.1" if self.host in {"", "0.0.0.0", "::"} else self.host  # noqa: S104 - compared only
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def dump(self, *, redact: bool = True) -> dict[str, str]:
+        """Return all values as text, in order; secrets only when asked for."""
+        return {
+            name: "**********"
+            if about.secret and redact and getattr(self, name)
+            else notation.shown(getattr(self, name))
+            for name, about in declared()
+        }
+
+
+def declared() -> Iterator[tuple[str, About]]:
+    """Yield the name of every setting and what is declared about it, in order."""
+    for item in fields(Settings):
+        about = item.metadata.get("about")
+        if about is not None:
+            yield item.name, about
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def to_environ(overrides: Mapping[str, object]) -> dict[str, str]:
+    """Write flags as variables, for the processes that are started next."""
+    return {variable(name): notation.shown(value) for name, value in overrides.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value as it was given, and by whom."""
+
+    value: object
+    origin: str
+
+
+def load_settings(
+    *,
+    config: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Settings:
+    """Join defaults, file, environment and flags; each wins over the ones before it.
+
+    Raises:
+        SettingsError: with every problem found: unknown names, values that cannot be used, refused variables.
+    """
+    environ = os.environ if environ is None else environ
+    problems: list[str] = environment.refusals(environ)
+    named = config or environ.get(CONFIG_FILE)
+    given = _defaults(environ)
+    if named:
+        given |= _from_file(Path(named), problems)
+    given |= _from_environ(environ, problems)
+    given |= {name: _Given(value, _flag(name)) for name, value in (overrides or {}).items() if value is not None}
+    values = _read(given, problems)
+    if values.get("storage_url") == "memory:":
+        _check_memory(values, given, problems)
+    if problems:
+        raise SettingsError(
+            "; ".join(problems), problems=[Problem(problem, code=SettingsError.slug) for problem in problems]
+        )
+    return Settings(
+        **cast(dict[str, Any], values),  # each was read by the kind its field declares
+        origins=MappingProxyType({name: given[name].origin if name in given else "default" for name, _ in declared()}),
+        warnings=tuple(environment.warnings(environ)),
+    )
+
+
+def _defaults(environ: Mapping[str, str]) -> dict[str, _Given]:
+    """Compute the defaults that depend on the machine."""
+    base = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME") or "/") / ".local" / "state")
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {
+        "state_dir": _Given(str(Path(base) / "policy-server"), "default"),
+        "workers": _Given(max(2, min(4, processors)), "default"),
+    }
+
+
+def _check_memory(values: dict[str, object], given: Mapping[str, _Given], problems: list[str]) -> None:
+    """Allow one worker only: each would have a truth of its own."""
+    if given["workers"].origin == "default":
+        values["workers"] = 1
+    elif values.get("workers") != 1:
+        problems.append(
+            f"storage in memory allows one worker only, but {given['workers'].origin} asks for {values.get('workers')}"
+        )
+
+
+def _from_file(path: Path, problems: list[str]) -> dict[str, _Given]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"the configuration file {path} cannot be read: {error.strerror}")
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"the configuration file {path} is not TOML: {error}")
+        return {}
+    known = dict(declared())
+    found = {}
+    for key, value in _flatten(content, known):
+        if key in known:
+            found[key] = _Given(value, f"{path}: {key}")
+        else:
+            problems.append(f"{path} sets {key}, which is no setting{_hint(key, known)}")
+    return found
+
+
+def _flatten(
+    content: Mapping[str, object], known: Mapping[str, About], prefix: str = ""
+) -> Iterator[tuple[str, object]]:
+    """Join the names of tables to the keys in them: ``[pexip.service] enabled`` is ``pexip_service_enabled``."""
+    for key, value in content.items():
+        name = f"{prefix}{key}".replace("-", "_")
+        if isinstance(value, Mapping) and name not in known:
+            yield from _flatten(value, known, f"{name}_")
+        else:
+            yield name, value
+
+
+def _from_environ(environ: Mapping[str, str], problems: list[str]) -> dict[str, _Given]:
+    """Read aliases, then our own names; an empty variable is as good as none, but for the host."""
+    known = dict(declared())
+    given = {name: value for name, value in environ.items() if value != "" or name in _MAY_BE_EMPTY}
+    found = {name: _Given(given[alias], alias) for alias, name in environment.ALIASES.items() if alias in given}
+    for key, value in given.items():
+        if not key.startswith(PREFIX) or key in environment.KNOWN or environment.is_service_link(key, value):
+            continue
+        name = key.removeprefix(PREFIX).lower().replace("__", "_")
+        secret = name.removesuffix("_file")
+        if name in known:
+            found[name] = _Given(value, key)
+        elif secret in known and known[secret].secret:
+            found[secret] = _from_secret_file(key, value, problems)
+            if variable(secret) in given:
+                problems.append(f"{variable(secret)} and {key} are both set; one is enough")
+        else:
+            problems.append(f"{key} is no setting{_hint(key, map(variable, known))}")
+    return found
+
+
+def _from_secret_file(key: str, path: str, problems: list[str]) -> _Given:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        problems.append(f"the file {path} that {key} names cannot be read")
+        return _Given("", key)
+    # The line end makes it clear that every line is one entry.
+    return _Given(text.rstrip("\n") + "\n", key)
+
+
+def _read(given: Mapping[str, _Given], problems: list[str]) -> dict[str, object]:
+    values = {}
+    for name, about in declared():
+        if name not in given:
+            continue
+        value, origin = given[name].value, given[name].origin
+        try:
+            values[name] = about.kind.read(value)
+        except ValueError as error:
+            # SECURITY: what was given for a secret is not repeated.
+            problems.append(f"{origin} must be {error}" + ("" if about.secret else f", not {notation.short(value)}"))
+    return values
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
