@@ -1,0 +1,107 @@
+"""Sets logging up: JSON lines, or text on a terminal; UTC; no secrets.
+
+Everything goes through the standard library's loggers, ours and the
+libraries', and is written by structlog's formatter, one line a record.
+"""
+
+import logging.config
+import re
+import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Final, TextIO
+
+import structlog
+
+from policy_server.model.values import Json
+
+Event = MutableMapping[str, Any]  # structlog hands out whatever callers log
+
+_HIDDEN: Final = "**********"
+_SECRET_KEY: Final = re.compile(
+    r"(^|[_\-. ])(pin|password|passwd|passcode|secret|token|authorization|cookie|credentials?|api[_-]?key)s?$",
+    re.IGNORECASE,
+)
+_SECRET_TEXT: Final = re.compile(
+    r"(?i)(?P<scheme>\b(?:basic|bearer)\s+)[A-Za-z0-9+/=._~-]{6,}"
+    r"|(?P<query>[?&](?:[\w.~-]*(?:pin|password|passcode|secret|token|api_?key))=)[^&\s\"']*"
+    r"|(?P<address>://[^/\s:@]+:)[^@/\s]+(?=@)"
+)
+_QUIET: Final[Mapping[str, str]] = {"urllib3": "WARNING", "watchfiles": "WARNING", "alembic": "WARNING"}
+"""Libraries whose chatter helps nobody, and the least level that is kept of them."""
+
+
+def hide_secrets(_logger: object, _method: str, event: Event) -> Event:
+    """Cover values whose key names a secret, and credentials inside of texts."""
+    for key, value in event.items():
+        event[key] = _HIDDEN if _SECRET_KEY.search(key) else _covered(value)
+    return event
+
+
+def _covered(value: Any) -> Any:  # any value may be logged
+    if isinstance(value, str):
+        return _SECRET_TEXT.sub(lambda match: f"{match[match.lastgroup or 0]}{_HIDDEN}", value)
+    if isinstance(value, Mapping):
+        return {key: _HIDDEN if _SECRET_KEY.search(str(key)) else _covered(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_covered(item) for item in value]
+    return value
+
+
+def _rename(_logger: object, _method: str, event: Event) -> Event:
+    """Put the keys in the order people read them."""
+    first = {"ts": event.pop("timestamp", None), "level": event.pop("level", None), "logger": event.pop("logger", None)}
+    return {
+        **{key: value for key, value in first.items() if value is not None},
+        "event": event.pop("event", ""),
+        **event,
+    }
+
+
+def _console(terminal: bool) -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=structlog.dev.plain_traceback)
+
+
+def logging_config(level: str, log_format: str, *, stream: TextIO | None = None) -> dict[str, Any]:
+    """Return the set-up as ``logging.config.dictConfig`` takes it; gunicorn wants it in this form.
+
+    Args:
+        level: the least level to log (``debug`` … ``critical``).
+        log_format: ``json``, ``console``, or ``auto`` for console on a terminal.
+        stream: where to write; None means standard output.
+    """
+    stream = stream or sys.stdout
+    terminal = stream.isatty()
+    text = log_format == "console" or (log_format == "auto" and terminal)
+    shared: list[Callable[..., Any]] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Callable[..., Any]] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if text:
+        last += [hide_secrets, _console(terminal)]
+    else:
+        last += [structlog.processors.format_exc_info, hide_secrets, _rename, structlog.processors.JSONRenderer()]
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {"()": structlog.stdlib.ProcessorFormatter, "processors": last, "foreign_pre_chain": shared}
+        },
+        "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "line", "stream": stream}},
+        "root": {"level": level.upper(), "handlers": ["lines"]},
+        "loggers": {
+            **{name: {"level": least} for name, least in _QUIET.items()},
+            # gunicorn brings handlers of its own; these two entries take them off.
+            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
+            "gunicorn.access": {"level": level.upper(), "handlers": [], "propagate": True},
+        },
+    }
+
+
+def configure_logging(level: str, log_format: str, *, stream: TextIO | None = None) -> None:
+    """Set logging up for this process; safe to repeat."""
+    logging.captureWarnings(capture=True)
+    logging.config.dictConfig(logging_config(level, log_format, stream=stream))
