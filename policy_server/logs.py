@@ -12,8 +12,6 @@ from typing import Any, Final, TextIO
 
 import structlog
 
-from policy_server.model.values import Json
-
 Event = MutableMapping[str, Any]  # structlog hands out whatever callers log
 
 _HIDDEN: Final = "**********"
