@@ -29,9 +29,10 @@ class PolicyStore(Protocol):
     """
 
     def stamp(self) -> int:
-        """Return a number that grows with every committed write of any process.
+        """Return a number that grows with every committed change of a policy, of any process.
 
-        Cheap enough to be asked before every evaluation (microseconds on SQLite).
+        Leases and refresh state do not count. Cheap enough to be asked before
+        every evaluation (microseconds on SQLite).
         """
 
     def changes(self, since: int) -> Sequence[PolicyChanged]:

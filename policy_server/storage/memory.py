@@ -1,0 +1,237 @@
+"""The store that forgets: for tests, for trying out, and for exactly one worker.
+
+NOTE: every process that makes one has a truth of its own, and so has a forked
+child from the fork on. More than one worker needs a store that they share.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from policy_server.model.errors import AlreadyLocked, NotLocked, PolicyNotFound
+from policy_server.model.policy import (
+    CompiledPolicy,
+    Failure,
+    Page,
+    PolicyChanged,
+    PolicyFilter,
+    PolicyId,
+    PolicyRecord,
+    PolicySource,
+    Revision,
+)
+from policy_server.model.refresh import RefreshState
+from policy_server.storage.listing import (
+    KEEP,
+    PAGE_SIZE,
+    bulk,
+    check_limit,
+    decode_cursor,
+    encode_cursor,
+    fits,
+    standing,
+    utc,
+)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is known about one policy."""
+
+    updated_at: datetime
+    revisions: list[Revision] = field(default_factory=list)
+    locked: bool = False
+    failure: Failure | None = None
+
+
+class MemoryStore:
+    """Implements ports.Store in this process's memory; safe for threads."""
+
+    def __init__(self, *, keep: int = KEEP) -> None:
+        """Start empty; ``keep`` revisions of each policy stay."""
+        self._keep = keep
+        self._lock = threading.RLock()
+        self._stamp = 0
+        self._entries: dict[PolicyId, _Entry] = {}
+        self._modules: dict[str, bytes] = {}
+        self._changes: dict[tuple[PolicyId, str], int] = {}
+        self._leases: dict[str, tuple[str, datetime]] = {}
+        self._refreshes: dict[PolicyId, RefreshState] = {}
+
+    def stamp(self) -> int:
+        """Return the number of changes so far."""
+        return self._stamp
+
+    def changes(self, since: int) -> Sequence[PolicyChanged]:
+        """Return the newest change of each policy and kind after ``since``, oldest first."""
+        with self._lock:
+            found = [
+                PolicyChanged(policy, what, stamp) for (policy, what), stamp in self._changes.items() if stamp > since
+            ]
+        return sorted(found, key=lambda change: change.stamp)
+
+    def publish(
+        self, draft: PolicySource, compiled: CompiledPolicy, *, data: str | None, digest: str, author: str, at: datetime
+    ) -> Revision:
+        """Make a new active revision unless the active one has this digest already."""
+        at = utc(at)
+        with self._lock:
+            entry = self._entries.setdefault(draft.id, _Entry(at))
+            active = entry.revisions[-1] if entry.revisions else None
+            if active is not None and active.digest == digest:
+                if entry.failure is not None:
+                    self._changed(draft.id, entry, "published", at)
+                entry.failure = None
+                return active
+            number = 1 if active is None else active.number + 1
+            made = Revision(draft.id, number, draft, compiled.manifest, data, digest, author, at)
+            entry.revisions.append(made)
+            entry.failure = None
+            self._modules[compiled.manifest.digest] = compiled.wasm
+            dropped = entry.revisions[: -self._keep]
+            del entry.revisions[: -self._keep]
+            self._collect(dropped)
+            self._changed(draft.id, entry, "published", at)
+            return made
+
+    def fail(self, policy: PolicyId, failure: Failure) -> None:
+        """Record why the newest source could not be published."""
+        failure = replace(failure, at=utc(failure.at))
+        with self._lock:
+            entry = self._entries.setdefault(policy, _Entry(failure.at))
+            entry.failure = failure
+            self._changed(policy, entry, "failed", failure.at)
+
+    def delete(self, policy: PolicyId) -> None:
+        """Remove a policy with everything that belongs to it."""
+        with self._lock:
+            entry = self._entry(policy)
+            del self._entries[policy]
+            self._refreshes.pop(policy, None)
+            self._changes = {key: stamp for key, stamp in self._changes.items() if key[0] != policy}
+            self._collect(entry.revisions)
+            self._changed(policy, entry, "deleted", entry.updated_at)
+
+    def get(self, policy: PolicyId) -> PolicyRecord:
+        """Return one policy."""
+        with self._lock:
+            return _record(policy, self._entry(policy))
+
+    def find(self, wanted: PolicyFilter, *, limit: int, cursor: str | None = None) -> Page:
+        """List policies ordered by id."""
+        check_limit(limit)
+        after = None if cursor is None else decode_cursor(cursor)
+        with self._lock:
+            everything = [_record(policy, self._entries[policy]) for policy in sorted(self._entries)]
+        found = [record for record in everything if fits(record, wanted) and (after is None or record.id > after)]
+        taken: list[PolicyRecord] = []
+        size = 0
+        for record in found[:limit]:
+            size += bulk(record)
+            if taken and size > PAGE_SIZE:
+                break
+            taken.append(record)
+        return Page(tuple(taken), encode_cursor(taken[-1].id) if len(taken) < len(found) else None)
+
+    def module(self, digest: str) -> bytes:
+        """Return compiled bytes; KeyError when no revision refers to them."""
+        return self._modules[digest]
+
+    def lock(self, policy: PolicyId, at: datetime) -> None:
+        """Lock a policy that is not locked."""
+        at = utc(at)
+        with self._lock:
+            entry = self._entry(policy)
+            if entry.locked:
+                raise AlreadyLocked
+            entry.locked = True
+            self._changed(policy, entry, "locked", at)
+
+    def unlock(self, policy: PolicyId, at: datetime) -> None:
+        """Unlock a policy that is locked."""
+        at = utc(at)
+        with self._lock:
+            entry = self._entry(policy)
+            if not entry.locked:
+                raise NotLocked
+            entry.locked = False
+            self._changed(policy, entry, "unlocked", at)
+
+    def locks(self) -> frozenset[PolicyId]:
+        """Return all locked policies."""
+        with self._lock:
+            return frozenset(policy for policy, entry in self._entries.items() if entry.locked)
+
+    def acquire(self, name: str, holder: str, *, until: datetime, at: datetime) -> bool:
+        """Take or renew a lease."""
+        until, at = utc(until), utc(at)
+        with self._lock:
+            held = self._leases.get(name)
+            if held is not None and held[0] != holder and held[1] > at:
+                return False
+            self._leases[name] = (holder, until)
+            return True
+
+    def release(self, name: str, holder: str) -> None:
+        """Give a lease back when it is this holder's."""
+        with self._lock:
+            held = self._leases.get(name)
+            if held is not None and held[0] == holder:
+                del self._leases[name]
+
+    def refresh_state(self, policy: PolicyId) -> RefreshState | None:
+        """Return how the scheduled data of one policy is doing."""
+        return self._refreshes.get(policy)
+
+    def refresh_states(self) -> Sequence[RefreshState]:
+        """Return all states, ordered by id."""
+        with self._lock:
+            return [self._refreshes[policy] for policy in sorted(self._refreshes)]
+
+    def save_refresh(self, state: RefreshState) -> None:
+        """Insert or replace the state of one policy."""
+        state = replace(
+            state,
+            next_run=None if state.next_run is None else utc(state.next_run),
+            last_attempt=None if state.last_attempt is None else utc(state.last_attempt),
+            last_success=None if state.last_success is None else utc(state.last_success),
+        )
+        with self._lock:
+            self._refreshes[state.id] = state
+
+    def drop_refresh(self, policy: PolicyId) -> None:
+        """Forget the state of one policy."""
+        with self._lock:
+            self._refreshes.pop(policy, None)
+
+    def ping(self) -> None:
+        """Answer; memory is always there."""
+
+    def close(self) -> None:
+        """Do nothing; there is no connection to give back."""
+
+    def _entry(self, policy: PolicyId) -> _Entry:
+        entry = self._entries.get(policy)
+        if entry is None:
+            raise PolicyNotFound(f"There is no policy {policy}.")
+        return entry
+
+    def _changed(self, policy: PolicyId, entry: _Entry, what: str, at: datetime) -> None:
+        entry.updated_at = at
+        self._changes[policy, what] = self._stamp + 1
+        # Last, because ``stamp`` and ``module`` read without the lock: who sees the number finds the change.
+        self._stamp += 1
+
+    def _collect(self, dropped: Sequence[Revision]) -> None:
+        """Drop the modules that only these revisions needed."""
+        used = {revision.manifest.digest for entry in self._entries.values() for revision in entry.revisions}
+        for revision in dropped:
+            if revision.manifest.digest not in used:
+                self._modules.pop(revision.manifest.digest, None)
+
+
+def _record(policy: PolicyId, entry: _Entry) -> PolicyRecord:
+    active = entry.revisions[-1] if entry.revisions else None
+    state = standing(active, entry.failure)
+    return PolicyRecord(policy, active, entry.locked, state, entry.failure, entry.updated_at)

@@ -1,0 +1,28 @@
+"""Choose a store by its URL."""
+
+from typing import Final
+
+from policy_server.model.errors import SettingsError
+from policy_server.ports import Store
+from policy_server.storage.memory import MemoryStore
+from policy_server.storage.sql import SQLITE, SqlStore
+
+MEMORY: Final = "memory:"
+
+
+def open_store(url: str) -> Store:
+    """Return the store for ``memory:`` or ``sqlite:///path``; other schemes: SettingsError.
+
+    A database is made or upgraded here, safely when several processes begin at
+    once; StoreUnavailable when that cannot be. No connection is left open.
+    """
+    if url == MEMORY:
+        return MemoryStore()
+    if url.startswith(SQLITE):
+        store = SqlStore(url)
+        store.migrate()
+        return store
+    # SECURITY: what follows the scheme may hold a password and is not repeated.
+    scheme, colon, _ = url.partition(":")
+    named = f"{scheme + colon!r} is" if colon else "A storage URL without a scheme is"
+    raise SettingsError(f"{named} not a known storage; there are {MEMORY} and {SQLITE}path.")

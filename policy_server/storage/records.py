@@ -1,0 +1,202 @@
+"""Read policies on an open connection; the caller owns the transaction."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, bindparam, func, select, tuple_
+
+from policy_server.model.errors import PolicyNotFound
+from policy_server.model.policy import (
+    Dialect,
+    Failure,
+    Manifest,
+    Page,
+    PolicyChanged,
+    PolicyFilter,
+    PolicyId,
+    PolicyRecord,
+    PolicySource,
+    Revision,
+)
+from policy_server.storage.listing import PAGE_SIZE, encode_cursor, fold, standing
+from policy_server.storage.tables import changes, documents, modules, policies, revisions
+
+Item = TypeVar("Item")
+
+CHUNK: Final = 500
+"""How many values one IN list holds; databases limit the parameters of a statement."""
+
+ID_COLUMNS: Final = (policies.c.repository, policies.c.policy_group, policies.c.name, policies.c.version)
+
+BY_ID: Final = and_(*(column == bindparam(column.name) for column in ID_COLUMNS))
+"""Chooses one policy; takes the parameters that ``key`` makes."""
+
+_own = documents.alias("own")
+_effective = documents.alias("effective")
+_RECORDS: Final = select(
+    policies,
+    *(column.label(f"revision_{column.name}") for column in revisions.c),
+    _own.c.size.label("own_size"),
+    _effective.c.size.label("effective_size"),
+).select_from(
+    policies.outerjoin(revisions, (revisions.c.policy_id == policies.c.id) & (revisions.c.number == policies.c.active))
+    .outerjoin(_own, _own.c.digest == revisions.c.source_data)
+    .outerjoin(_effective, _effective.c.digest == revisions.c.data)
+)
+_ONE: Final = _RECORDS.where(BY_ID)
+_MODULE: Final = select(modules.c.wasm).where(modules.c.digest == bindparam("digest"))
+_LOCKS: Final = select(*ID_COLUMNS).where(policies.c.locked_at.is_not(None))
+_CHANGES: Final = select(changes).where(changes.c.stamp > bindparam("since")).order_by(changes.c.stamp)
+
+
+def key(policy: PolicyId) -> dict[str, str]:
+    """Return the columns that name a policy in every table that does."""
+    return {
+        "repository": policy.repository,
+        "policy_group": policy.group,
+        "name": policy.name,
+        "version": policy.version,
+    }
+
+
+def policy_of(row: RowMapping) -> PolicyId:
+    """Read the policy that a row names."""
+    return PolicyId(row["repository"], row["policy_group"], row["name"], row["version"])
+
+
+def missing(policy: PolicyId) -> PolicyNotFound:
+    """Say that there is no such policy."""
+    return PolicyNotFound(f"There is no policy {policy}.")
+
+
+def read_record(connection: Connection, policy: PolicyId) -> PolicyRecord:
+    """Return one policy; unknown: PolicyNotFound."""
+    row = connection.execute(_ONE, key(policy)).mappings().first()
+    if row is None:
+        raise missing(policy)
+    return _records(connection, [row])[0]
+
+
+def read_page(connection: Connection, wanted: PolicyFilter, limit: int, after: PolicyId | None) -> Page:
+    """Return the policies that follow ``after``, ordered by id."""
+    query = _filtered(wanted)
+    if after is not None:
+        query = query.where(tuple_(*ID_COLUMNS) > tuple_(after.repository, after.group, after.name, after.version))
+    rows = connection.execute(query.order_by(*ID_COLUMNS).limit(limit + 1)).mappings().all()
+    taken = rows[: _room(rows[:limit])]
+    records = _records(connection, taken)
+    return Page(tuple(records), encode_cursor(records[-1].id) if len(taken) < len(rows) else None)
+
+
+def read_module(connection: Connection, digest: str) -> bytes:
+    """Return compiled bytes; unknown: KeyError."""
+    wasm = connection.execute(_MODULE, {"digest": digest}).scalar()
+    if wasm is None:
+        raise KeyError(digest)
+    return bytes(wasm)
+
+
+def read_locks(connection: Connection) -> frozenset[PolicyId]:
+    """Return all locked policies."""
+    return frozenset(policy_of(row) for row in connection.execute(_LOCKS).mappings())
+
+
+def read_changes(connection: Connection, since: int) -> list[PolicyChanged]:
+    """Return the newest change of each policy and kind after ``since``, oldest first."""
+    rows = connection.execute(_CHANGES, {"since": since}).mappings()
+    return [PolicyChanged(policy_of(row), row["what"], row["stamp"]) for row in rows]
+
+
+def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Cut a sequence into pieces that fit one statement."""
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]
+
+
+def _filtered(wanted: PolicyFilter) -> Select[tuple[object, ...]]:
+    conditions: list[ColumnElement[bool]] = []
+    for column, value in (
+        (policies.c.repository, wanted.repository),
+        (policies.c.policy_group, wanted.group),
+        (policies.c.version, wanted.version),
+    ):
+        if value is not None:
+            conditions.append(column == value)
+    if wanted.locked is not None:
+        conditions.append(policies.c.locked_at.is_not(None) if wanted.locked else policies.c.locked_at.is_(None))
+    if wanted.name_contains is not None:
+        # Not LIKE: it has wildcards to escape and a limit on its pattern. PostgreSQL's name for instr is strpos.
+        conditions.append(func.instr(policies.c.folded_name, fold(wanted.name_contains)) > 0)
+    return _RECORDS.where(*conditions)
+
+
+def _room(rows: Sequence[RowMapping]) -> int:
+    """Return how many rows fit on a page, at least one; sizes are known before any document is read."""
+    size = 0
+    for count, row in enumerate(rows):
+        size += row["effective_size"] or 0
+        if row["revision_source_data"] != row["revision_data"]:
+            size += row["own_size"] or 0
+        if count and size > PAGE_SIZE:
+            return count
+    return len(rows)
+
+
+def _records(connection: Connection, rows: Sequence[RowMapping]) -> list[PolicyRecord]:
+    digests = {row[f"revision_{column}"] for row in rows for column in ("source_data", "data")} - {None}
+    texts = _texts(connection, sorted(digests))
+    found = []
+    for row in rows:
+        revision = None if row["active"] is None else _revision(row, texts)
+        failure = _failure(row)
+        state = standing(revision, failure)
+        locked = row["locked_at"] is not None
+        found.append(PolicyRecord(policy_of(row), revision, locked, state, failure, row["updated_at"]))
+    return found
+
+
+def _texts(connection: Connection, digests: Sequence[str]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for chunk in chunks(digests):
+        query = select(documents.c.digest, documents.c.body).where(documents.c.digest.in_(chunk))
+        texts.update((row.digest, row.body) for row in connection.execute(query))
+    return texts
+
+
+def _failure(row: RowMapping) -> Failure | None:
+    if row["failure_code"] is None:
+        return None
+    return Failure(row["failure_code"], row["failure_message"], row["failure_at"], row["failure_source_digest"])
+
+
+def _revision(row: RowMapping, texts: dict[str, str]) -> Revision:
+    policy = policy_of(row)
+    own, effective = row["revision_source_data"], row["revision_data"]
+    source = PolicySource(
+        id=policy,
+        rego=row["revision_rego"],
+        data=None if own is None else texts[own],
+        data_config=row["revision_data_config"],
+        output_schema=row["revision_output_schema"],
+        export_config=row["revision_export_config"],
+        dialect=Dialect(row["revision_dialect"]),
+        origin=row["revision_origin"],
+    )
+    manifest = Manifest(
+        digest=row["revision_module"],
+        source_digest=row["revision_source_digest"],
+        opa_version=row["revision_opa_version"],
+        dialect=Dialect(row["revision_compiled_dialect"]),
+        entrypoints=tuple(row["revision_entrypoints"]),
+        builtins=tuple(row["revision_builtins"]),
+    )
+    return Revision(
+        id=policy,
+        number=row["revision_number"],
+        source=source,
+        manifest=manifest,
+        data=None if effective is None else texts[effective],
+        digest=row["revision_digest"],
+        author=row["revision_author"],
+        created_at=row["revision_created_at"],
+    )

@@ -1,0 +1,174 @@
+"""The tables of the SQL store, as SQLAlchemy sees them.
+
+``migrations/versions`` makes them; a test proves that both say the same.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+SCHEMA: Final = "0001"
+"""The migration that this code was written for."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """Keep a datetime as whole microseconds since 1970 in UTC.
+
+    Exact, comparable in SQL, and the same in every database; what comes back
+    is in UTC whatever zone went in.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Turn a datetime with a zone into microseconds."""
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Turn microseconds into a datetime in UTC."""
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+# NOTE: ids are ordered by code point, as Python orders them; PostgreSQL does that only when told so.
+_IdText = Text().with_variant(Text(collation="C"), "postgresql")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+stamps = Table(
+    "stamps",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("stamp", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="single"),
+)
+
+modules = Table(
+    "modules",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("wasm", LargeBinary, nullable=False),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("repository", _IdText, nullable=False),
+    Column("policy_group", _IdText, nullable=False),
+    Column("name", _IdText, nullable=False),
+    Column("version", _IdText, nullable=False),
+    Column("folded_name", Text, nullable=False),
+    Column("active", Integer),
+    Column("locked_at", Moment),
+    Column("failure_code", Text),
+    Column("failure_message", Text),
+    Column("failure_at", Moment),
+    Column("failure_source_digest", Text),
+    Column("updated_at", Moment, nullable=False),
+    UniqueConstraint("repository", "policy_group", "name", "version"),
+    sqlite_autoincrement=True,
+)
+_LOCKED = text("locked_at IS NOT NULL")
+Index("ix_policies_locked_at", policies.c.locked_at, sqlite_where=_LOCKED, postgresql_where=_LOCKED)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("policy_id", Integer, ForeignKey(policies.c.id, ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("dialect", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("module", Text, ForeignKey(modules.c.digest), nullable=False, index=True),
+    Column("source_digest", Text, nullable=False),
+    Column("opa_version", Text, nullable=False),
+    Column("compiled_dialect", Text, nullable=False),
+    Column("entrypoints", JSON, nullable=False),
+    Column("builtins", JSON, nullable=False),
+    Column("rego", Text, nullable=False),
+    Column("source_data", Text, ForeignKey(documents.c.digest), index=True),
+    Column("data", Text, ForeignKey(documents.c.digest), index=True),
+    Column("data_config", Text),
+    Column("output_schema", Text),
+    Column("export_config", Text),
+    PrimaryKeyConstraint("policy_id", "number"),
+)
+
+# One row a policy and kind, not a log: it stays as small as the number of policies ever known.
+changes = Table(
+    "changes",
+    metadata,
+    Column("repository", _IdText, nullable=False),
+    Column("policy_group", _IdText, nullable=False),
+    Column("name", _IdText, nullable=False),
+    Column("version", _IdText, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("stamp", BigInteger, nullable=False, index=True),
+    PrimaryKeyConstraint("repository", "policy_group", "name", "version", "what"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Moment, nullable=False),
+)
+
+refreshes = Table(
+    "refreshes",
+    metadata,
+    Column("repository", _IdText, nullable=False),
+    Column("policy_group", _IdText, nullable=False),
+    Column("name", _IdText, nullable=False),
+    Column("version", _IdText, nullable=False),
+    Column("config_digest", Text, nullable=False),
+    Column("next_run", Moment),
+    Column("last_attempt", Moment),
+    Column("last_success", Moment),
+    Column("error", Text),
+    Column("size", BigInteger),
+    Column("digest", Text),
+    Column("failures", Integer, nullable=False),
+    PrimaryKeyConstraint("repository", "policy_group", "name", "version"),
+)
