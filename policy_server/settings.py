@@ -18,13 +18,14 @@ from policy_server.environment import CONFIG_FILE, PREFIX
 from policy_server.model.errors import Problem, SettingsError
 from policy_server.model.policy import PolicyId
 from policy_server.notation import Kind, SecretStr
+from policy_server.pexip.kinds import Fallback
 
 T = TypeVar("T")
 
 _MAY_BE_EMPTY: Final = frozenset({"POLICY_HOST", "HTTP_HOST"})
 _MIB: Final = 1 << 20
-_FALLBACKS: Final = notation.choice("not_found", "continue", "reject", **{"404": "not_found"})
-_NOT_FOUND: Final = notation.choice("not_found", **{"404": "not_found"})
+_FALLBACKS: Final = notation.choice(*Fallback, not_found="404").then(Fallback)
+_NOT_FOUND: Final = notation.choice("404", not_found="404").then(Fallback)
 _LEVELS: Final = notation.choice("debug", "info", "warning", "error", "critical", warn="warning", fatal="critical")
 
 
@@ -54,9 +55,9 @@ def _policy(what: str, name: str) -> PolicyId:
     return _setting("Pexip", notation.POLICY, f"The policy that answers {what} requests.", default=policy)
 
 
-def _fallback(what: str, kind: Kind[str] = _FALLBACKS) -> str:
+def _fallback(what: str, kind: Kind[Fallback] = _FALLBACKS) -> Fallback:
     return _setting(
-        "Pexip", kind, f"The answer to a {what} request when its policy cannot give one.", default="not_found"
+        "Pexip", kind, f"The answer to a {what} request when its policy cannot give one.", default=Fallback.NOT_FOUND
     )
 
 
@@ -121,7 +122,7 @@ class Settings:
         notation.STORAGE,
         "Where policies are kept; `memory:` forgets at the stop and has one worker.",
         default="",
-        shown="`policy.db` in the state directory",
+        shown="`policies.db` in the state directory",
     )
 
     bundled: bool = _setting(
@@ -171,27 +172,27 @@ class Settings:
     )
     pexip_service_enabled: bool = _enabled("service configuration")
     pexip_service_policy: PolicyId = _policy("service configuration", "service")
-    pexip_service_fallback: str = _fallback("service configuration")
+    pexip_service_fallback: Fallback = _fallback("service configuration")
     pexip_service_deadline: float = _deadline("service configuration")
     pexip_participant_enabled: bool = _enabled("participant properties")
     pexip_participant_policy: PolicyId = _policy("participant properties", "participant")
-    pexip_participant_fallback: str = _fallback("participant properties")
+    pexip_participant_fallback: Fallback = _fallback("participant properties")
     pexip_participant_deadline: float = _deadline("participant properties")
     pexip_media_location_enabled: bool = _enabled("media location")
     pexip_media_location_policy: PolicyId = _policy("media location", "media_location")
-    pexip_media_location_fallback: str = _fallback("media location", _NOT_FOUND)
+    pexip_media_location_fallback: Fallback = _fallback("media location", _NOT_FOUND)
     pexip_media_location_deadline: float = _deadline("media location")
     pexip_avatar_enabled: bool = _enabled("avatar")
     pexip_avatar_policy: PolicyId = _policy("avatar", "avatar")
-    pexip_avatar_fallback: str = _fallback("avatar", _NOT_FOUND)
+    pexip_avatar_fallback: Fallback = _fallback("avatar", _NOT_FOUND)
     pexip_avatar_deadline: float = _deadline("avatar")
     pexip_directory_enabled: bool = _enabled("directory")
     pexip_directory_policy: PolicyId = _policy("directory", "directory")
-    pexip_directory_fallback: str = _fallback("directory", _NOT_FOUND)
+    pexip_directory_fallback: Fallback = _fallback("directory", _NOT_FOUND)
     pexip_directory_deadline: float = _deadline("directory")
     pexip_registration_enabled: bool = _enabled("registration")
     pexip_registration_policy: PolicyId = _policy("registration", "registration")
-    pexip_registration_fallback: str = _fallback("registration")
+    pexip_registration_fallback: Fallback = _fallback("registration")
     pexip_registration_deadline: float = _deadline("registration")
 
     allowed_networks: tuple[str, ...] = _setting(
@@ -218,6 +219,11 @@ class Settings:
 
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def database(self) -> str:
+        """The address of the store: what was asked for, or a file in the state directory."""
+        return self.storage_url or f"sqlite:///{self.state_dir / 'policies.db'}"
 
     @property
     def bind(self) -> str:
