@@ -20,6 +20,7 @@ PolicyServerError
 ├── EvaluationError           HTTP 500
 │   ├── EvaluationTimeout
 │   ├── MemoryExceeded
+│   ├── ResultTooLarge
 │   ├── RuleConflict
 │   ├── BuiltinFailed         a builtin error where strict
 │   ├── EvaluationAborted     the module aborted
@@ -43,13 +44,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, where; lines and columns count from 1, 0 means unknown."""
+    """One thing that is wrong, where; lines and columns count from 1, 0 means unknown.
+
+    ``parameter`` names the request's parameter or header when that is at fault.
+    """
 
     message: str
     file: str = ""
     line: int = 0
     column: int = 0
     code: str = ""
+    parameter: str = ""
 
     def __str__(self) -> str:
         """Write it the way editors can jump to: ``file:line:column: message``."""
@@ -188,6 +193,12 @@ class MemoryExceeded(EvaluationError):
     """The evaluation needed more memory than it may use."""
 
     slug = "memory-exceeded"
+
+
+class ResultTooLarge(EvaluationError):
+    """The result is larger than this server hands out."""
+
+    slug = "result-too-large"
 
 
 class RuleConflict(EvaluationError):

@@ -1,0 +1,226 @@
+"""The one place where errors become HTTP: which shape, which status, which words."""
+
+import logging
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+import falcon
+import msgspec
+
+from policy_server.api.models import Detail, Fault, ProblemDocument, ServiceError
+from policy_server.api.problems import PREFIX, of_status, title_of
+from policy_server.api.request import ApiRequest
+from policy_server.model.errors import (
+    AlreadyLocked,
+    EntrypointNotFound,
+    EvaluationError,
+    InputError,
+    InputTooLarge,
+    InvalidSource,
+    NotFound,
+    NotLocked,
+    OutputInvalid,
+    PolicyLocked,
+    PolicyNotFound,
+    PolicyServerError,
+    PolicyUnusable,
+    Problem,
+    PublishError,
+    Refused,
+    SchemaNotFound,
+    StoreUnavailable,
+    ToolkitError,
+)
+
+log = logging.getLogger(__name__)
+
+PROBLEM_JSON: Final = "application/problem+json"
+
+
+class Shape(Enum):
+    """How a route reports errors: like Pexip, like the policy service, or as RFC 9457 problems."""
+
+    PEXIP = "pexip"
+    SERVICE = "service"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, kind and message of one error; no message means the error's own."""
+
+    status: int
+    kind: int
+    message: str | None = None
+
+
+Table = Mapping[type[PolicyServerError], Answer]
+"""What a route answers for an error; the nearest class in the error's family counts."""
+
+_COMMON: Final[Table] = MappingProxyType(
+    {
+        InputTooLarge: Answer(413, 1),
+        InputError: Answer(400, 1),
+        NotFound: Answer(404, 5),
+        PolicyNotFound: Answer(404, 5, "policy not found"),
+        AlreadyLocked: Answer(403, 3, "policy is already locked"),
+        NotLocked: Answer(403, 3, "policy is unlocked"),
+        Refused: Answer(403, 3),
+        PublishError: Answer(422, 1),
+        ToolkitError: Answer(503, 8),
+        StoreUnavailable: Answer(503, 8),
+        PolicyServerError: Answer(500, 0),
+    }
+)
+_EVALUATE: Final[Table] = MappingProxyType(
+    {
+        **_COMMON,
+        PolicyNotFound: Answer(404, 5, "error evaluating policy"),
+        PolicyLocked: Answer(403, 3, "error evaluating policy"),
+        EntrypointNotFound: Answer(500, 0, "policy evaluation results are empty"),
+        PolicyUnusable: Answer(500, 0, "error evaluating policy"),
+        EvaluationError: Answer(500, 0, "error evaluating rego query"),
+        StoreUnavailable: Answer(500, 0, "error evaluating policy"),
+        PolicyServerError: Answer(500, 0, "error evaluating policy"),
+    }
+)
+TABLES: Final[Mapping[str, Table]] = MappingProxyType(
+    {
+        "evaluate": _EVALUATE,
+        "validate": MappingProxyType(
+            {
+                **_EVALUATE,
+                PolicyNotFound: Answer(404, 5, "error retrieving policy"),
+                SchemaNotFound: Answer(400, 1, "validation schema for policy output is not found"),
+                InvalidSource: Answer(500, 0, "error compiling output validation schema"),
+                OutputInvalid: Answer(500, 0, "policy output schema validation failed"),
+            }
+        ),
+        "lock": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error locking policy")}),
+        "unlock": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error unlocking policy")}),
+        "list": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error retrieving policies")}),
+    }
+)
+"""By operation; an operation that is not here uses the common answers."""
+
+
+class ErrorAnswers:
+    """Writes errors in the shape of the route they happened on."""
+
+    def __init__(self, shapes: Mapping[str, Shape], operations: Mapping[tuple[str, str], str]) -> None:
+        """Take the shape of each path template and the operation of each method on one."""
+        self._shapes = shapes
+        self._operations = operations
+
+    def attach(self, app: falcon.App[ApiRequest, falcon.Response]) -> None:
+        """Make an application answer errors this way."""
+        app.add_error_handler(Exception, self.on_surprise)
+        app.add_error_handler(PolicyServerError, self.on_error)
+        app.add_error_handler(falcon.HTTPError, self.on_http_error)
+
+    def on_error(self, req: ApiRequest, resp: falcon.Response, error: PolicyServerError, _params: object) -> None:
+        """Answer an error of ours."""
+        operation = self._operations.get((req.uri_template or "", req.method), "")
+        answer = _nearest(TABLES.get(operation, _COMMON), type(error))
+        if answer.status >= 500:
+            log.warning(
+                "%s failed: %s", operation or "request", error, extra={"action": "failed", "request_id": req.request_id}
+            )
+        self._write(req, resp, error, answer)
+
+    def on_surprise(self, req: ApiRequest, resp: falcon.Response, error: Exception, _params: object) -> None:
+        """Answer what nobody expected, without telling the caller what it was."""
+        log.error("unexpected error", exc_info=error, extra={"action": "surprise", "request_id": req.request_id})
+        surprise = PolicyServerError()
+        self._write(req, resp, surprise, Answer(500, 7, surprise.message))
+
+    def on_http_error(self, req: ApiRequest, resp: falcon.Response, error: falcon.HTTPError, _params: object) -> None:
+        """Answer what the framework found: unknown address, method that is not allowed, broken header."""
+        status, shape = error.status_code, self._shape(req)
+        resp.status = status
+        for name, value in dict(error.headers or {}).items():
+            resp.set_header(name, value)
+        if shape is Shape.PEXIP or (shape is Shape.SERVICE and status == 405):
+            _empty(resp)
+        elif shape is Shape.SERVICE and status == 404 and not wants_problem(req):
+            _json(resp, Fault("fault", secrets.token_urlsafe(6), "404 page not found"))
+        elif shape is Shape.SERVICE and not wants_problem(req):
+            _json(resp, ServiceError(secrets.token_urlsafe(6), 1, error.description or error.title or ""))
+        else:
+            slug, title = of_status(status)
+            _problem(req, resp, slug, title, error.description or title)
+
+    def _shape(self, req: ApiRequest) -> Shape:
+        known = self._shapes.get(req.uri_template or "")
+        if known is not None:
+            return known
+        if (req.path + "/").startswith(("/policy/", "/v1/")):
+            return Shape.SERVICE
+        return Shape.PEXIP if "/policy/v1/" in req.path else Shape.PROBLEM
+
+    def _write(self, req: ApiRequest, resp: falcon.Response, error: PolicyServerError, answer: Answer) -> None:
+        shape = self._shape(req)
+        resp.status = answer.status
+        if shape is Shape.PEXIP:
+            # Never a 5xx for Pexip: 404 lets it decide by its own configuration.
+            resp.status = 404
+            _empty(resp)
+        elif shape is Shape.SERVICE and not wants_problem(req):
+            message = error.message if answer.message is None else answer.message
+            _json(resp, ServiceError(_id_for(answer), answer.kind, message))
+        else:
+            _problem(req, resp, error.slug, title_of(type(error)), error.message, error.problems)
+
+
+def wants_problem(req: falcon.Request) -> bool:
+    """Tell whether the client asks for a problem document by name."""
+    return PROBLEM_JSON in (req.get_header("accept") or "").lower()
+
+
+def _nearest(table: Table, error: type[PolicyServerError]) -> Answer:
+    return next(answer for answer in map(table.get, error.__mro__) if answer is not None)
+
+
+def _id_for(answer: Answer) -> str:
+    """Make an error id: 8 characters for a request that was not understood, 16 otherwise."""
+    if answer.kind == 1:
+        return secrets.token_urlsafe(6)
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(16))
+
+
+def _problem(
+    req: ApiRequest, resp: falcon.Response, slug: str, title: str, detail: str, problems: tuple[Problem, ...] = ()
+) -> None:
+    errors = [_detail(each) for each in problems]
+    status = resp.status_code
+    document = ProblemDocument(PREFIX + slug, title, status, detail, req.path, req.request_id, errors)
+    resp.content_type = PROBLEM_JSON
+    resp.data = msgspec.json.encode(document)
+
+
+def _detail(problem: Problem) -> Detail:
+    named = problem.parameter
+    is_pointer = named.startswith("/")
+    return Detail(
+        problem.message,
+        problem.code,
+        "" if is_pointer else named,
+        named if is_pointer else "",
+        problem.file,
+        problem.line,
+        problem.column,
+    )
+
+
+def _json(resp: falcon.Response, document: msgspec.Struct) -> None:
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = msgspec.json.encode(document) + b"\n"
+
+
+def _empty(resp: falcon.Response) -> None:
+    resp.data = b""
