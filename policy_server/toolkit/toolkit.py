@@ -1,0 +1,371 @@
+"""OPA in this process: compile, check, format, test, trace, and every builtin function."""
+
+import json
+import struct
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from policy_server.model.errors import (
+    BuiltinFailed,
+    CompileError,
+    CompileLimit,
+    EvaluationError,
+    EvaluationTimeout,
+    MemoryExceeded,
+    PolicyServerError,
+    Problem,
+    RuleConflict,
+    ToolkitError,
+)
+from policy_server.model.policy import Dialect
+from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
+from policy_server.toolkit.instance import Answered, HostCall, Instance, OutOfMemory, OutOfTime
+from policy_server.toolkit.machine import MachineCode, Progress, make_engine
+from policy_server.toolkit.pool import Pool
+from policy_server.toolkit.ticker import Ticker, ticks
+
+Declarations = Sequence[JsonObject]
+"""Builtins that the host adds to OPA's: name, decl, nondeterministic, as in OPA's capabilities."""
+
+_KEEP_BELOW = 160 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A compiled module with its entrypoints in id order and the builtins it leaves to the host."""
+
+    wasm: bytes = field(repr=False)
+    entrypoints: tuple[str, ...]
+    builtins: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    ticker: Ticker
+    jobs: Pool
+    calls: Pool
+
+
+class Toolkit:
+    """Safe for threads; loads on first use; one object a process, made after the fork.
+
+    ``module`` is opa-toolkit.wasm or .wasm.xz, ``cache`` the directory for the
+    machine code made of it. ``size`` instances do long work and as many others
+    answer builtins, so that a long compilation never delays an evaluation.
+    """
+
+    def __init__(
+        self, module: Path, *, cache: Path, memory_limit: int = 1 << 30, deadline: float = 30.0, size: int = 2
+    ) -> None:
+        self._code = MachineCode(module, cache)
+        self._memory_limit = memory_limit
+        self._deadline = deadline
+        self._size = size
+        self._lock = threading.Lock()
+        self._ready: _Loaded | None = None
+
+    def loaded(self) -> bool:
+        """Return whether the toolkit has been used already."""
+        return self._ready is not None
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Load now, compiling for this machine when that was never done; ToolkitMissing, ToolkitError."""
+        self._load(progress)
+
+    def close(self) -> None:
+        """Give memory back; the next use loads again."""
+        with self._lock:
+            ready, self._ready = self._ready, None
+        if ready is not None:
+            ready.jobs.close()
+            ready.calls.close()
+
+    def make(
+        self,
+        modules: Mapping[str, str],
+        entrypoints: Sequence[str],
+        *,
+        dialect: Dialect,
+        capabilities: JsonObject | None = None,
+        builtins: Declarations = (),
+    ) -> Built:
+        """Compile to WebAssembly; annotated entrypoints are added to the given ones.
+
+        Raises:
+            CompileError: with a problem for each Rego error.
+            CompileLimit: time or memory ran out.
+            ToolkitError: the toolkit is missing, wrong or broke.
+        """
+        answer, wasm = self._compiling(
+            {
+                "op": "build",
+                "modules": modules,
+                "entrypoints": entrypoints,
+                "dialect": _fixed(dialect),
+                "capabilities": capabilities,
+                "builtins": builtins,
+            }
+        )
+        names = cast("Mapping[str, Sequence[str]]", answer)
+        return Built(wasm, tuple(names["entrypoints"]), tuple(names["builtins"]))
+
+    def build(
+        self,
+        modules: Mapping[str, str],
+        entrypoints: Sequence[str],
+        *,
+        dialect: Dialect,
+        capabilities: JsonObject | None = None,
+        builtins: Declarations = (),
+    ) -> bytes:
+        """Compile to WebAssembly like `make`, returning the module alone."""
+        return self.make(modules, entrypoints, dialect=dialect, capabilities=capabilities, builtins=builtins).wasm
+
+    def check(
+        self,
+        modules: Mapping[str, str],
+        *,
+        dialect: Dialect,
+        strict: bool = False,
+        capabilities: JsonObject | None = None,
+        builtins: Declarations = (),
+        schemas: JsonObject | None = None,
+    ) -> None:
+        """Parse and type check; CompileError, CompileLimit, ToolkitError.
+
+        ``schemas`` are JSON Schemas by path (``input``, ``data/users``), used by schema annotations.
+        """
+        self._compiling(
+            {
+                "op": "check",
+                "modules": modules,
+                "dialect": _fixed(dialect),
+                "strict": strict,
+                "capabilities": capabilities,
+                "builtins": builtins,
+                "schemas": schemas or {},
+            }
+        )
+
+    def fmt(self, text: str, *, dialect: Dialect, name: str = "policy.rego") -> str:
+        """Return the text in OPA's layout; CompileError when it does not parse."""
+        answer, _ = self._compiling({"op": "fmt", "text": text, "name": name, "dialect": _fixed(dialect)})
+        return cast("str", answer)
+
+    def parse(self, text: str, *, dialect: Dialect, name: str = "policy.rego") -> Json:
+        """Return OPA's syntax tree; CompileError when it does not parse."""
+        return self._compiling({"op": "parse", "text": text, "name": name, "dialect": _fixed(dialect)})[0]
+
+    def inspect(self, modules: Mapping[str, str], *, dialect: Dialect) -> Json:
+        """Tell what modules hold, without compiling them.
+
+        ``files`` has for each file ``package`` (its parts), ``row``, ``col``, ``imports`` and
+        ``rules`` (``path``, ``function``, ``default``, ``row``, ``col``); ``annotations`` are OPA's;
+        ``entrypoints`` the slash-separated paths of the annotated ones.
+        """
+        return self._compiling({"op": "inspect", "modules": modules, "dialect": _fixed(dialect)})[0]
+
+    def test(
+        self,
+        modules: Mapping[str, str],
+        *,
+        data: Json = None,
+        dialect: Dialect,
+        coverage: bool = False,
+        run: str = "",
+        capabilities: JsonObject | None = None,
+        builtins: Declarations = (),
+        host: HostCall | None = None,
+    ) -> Json:
+        """Run the test rules whose full name fits the regular expression ``run``.
+
+        ``results`` has for each test ``package``, ``name``, ``status`` (pass, fail, error, skip), ``file``,
+        ``row``, ``duration_ns`` and where there is something to tell ``output``, ``failed_at``, ``problems``;
+        ``passed``, ``failed``, ``errored`` and ``skipped`` count; ``coverage`` is OPA's report.
+        """
+        return self._evaluating(
+            {
+                "op": "test",
+                "modules": modules,
+                "data": data,
+                "dialect": _fixed(dialect),
+                "coverage": coverage,
+                "run": run,
+                "capabilities": capabilities,
+                "builtins": builtins,
+            },
+            host,
+        )
+
+    def eval(
+        self,
+        query: str,
+        modules: Mapping[str, str],
+        *,
+        data: Json = None,
+        input: Json | Undefined = UNDEFINED,
+        dialect: Dialect,
+        trace: str = "off",
+        strict_errors: bool = False,
+        coverage: bool = False,
+        capabilities: JsonObject | None = None,
+        builtins: Declarations = (),
+        host: HostCall | None = None,
+    ) -> Json:
+        """Evaluate a query in OPA's interpreter.
+
+        ``result`` is what ``opa eval`` has there (empty when undefined); ``print`` the printed lines;
+        ``errors`` the builtin errors that became undefined. ``trace`` is off, notes, fails or full and
+        adds ``trace`` (events with ``op``, ``file``, ``row``, ``text``, ``locals``…) and ``trace_text``.
+        ``host`` answers the builtins that only the host has, and those that need a network.
+
+        Raises:
+            CompileError: query or modules do not compile.
+            RuleConflict, BuiltinFailed, EvaluationError: the evaluation failed, with its place.
+            EvaluationTimeout, MemoryExceeded, ToolkitError: it could not be finished.
+        """
+        return self._evaluating(
+            {
+                "op": "eval",
+                "query": query,
+                "modules": modules,
+                "data": data,
+                "input": None if input is UNDEFINED else input,
+                "defined": input is not UNDEFINED,
+                "dialect": _fixed(dialect),
+                "trace": trace,
+                "strict_errors": strict_errors,
+                "coverage": coverage,
+                "capabilities": capabilities,
+                "builtins": builtins,
+            },
+            host,
+        )
+
+    def builtin(
+        self, name: str, args: Sequence[bytes], *, now_ns: int, seed: int, deadline: float | None = None
+    ) -> bytes | None:
+        """Call one of OPA's builtins; arguments and answer are Rego value text, None is undefined.
+
+        Sets and the keys of objects come out sorted. The same time, seed, name and arguments give the same answer.
+
+        Raises:
+            BuiltinFailed: the function says so, in OPA's words.
+            EvaluationTimeout, MemoryExceeded: it did not finish.
+            ToolkitError: OPA has no such function, or it needs a network.
+        """
+        spelled = name.encode()
+        parts = [struct.pack("<qQB", now_ns, seed & 0xFFFFFFFFFFFFFFFF, len(spelled)), spelled, bytes((len(args),))]
+        for arg in args:
+            parts += (len(arg).to_bytes(4, "little"), arg)
+        ready = self._ready or self._load()
+        seconds = self._deadline if deadline is None else deadline
+        try:
+            with ready.calls.lent(seconds) as instance, ready.ticker:
+                answer = instance.send("builtin", b"".join(parts), ticks=ticks(seconds))
+        except OutOfTime as error:
+            raise EvaluationTimeout(f"The function {name} did not finish before its deadline.") from error
+        except OutOfMemory as error:
+            raise MemoryExceeded(f"The function {name} needed more memory than it may use.") from error
+        status = answer[0]
+        if status == Answered.VALUE:
+            return answer[1:]
+        if status == Answered.UNDEFINED:
+            return None
+        message = answer[1:].decode(errors="replace")
+        raise ToolkitError(message) if status == Answered.UNAVAILABLE else BuiltinFailed(message)
+
+    def capabilities(self) -> Json:
+        """Return OPA's own capabilities."""
+        return self._compiling({"op": "capabilities"})[0]
+
+    def version(self) -> Mapping[str, str]:
+        """Return the versions of ``opa``, ``go`` and the ``toolkit`` itself."""
+        return cast("Mapping[str, str]", self._compiling({"op": "version"})[0])
+
+    def _compiling(self, request: JsonObject) -> tuple[Json, bytes]:
+        try:
+            answer, attached = self._send(request, None)
+        except OutOfTime as error:
+            raise CompileLimit(f"The compiler did not finish within {self._deadline:g} seconds.") from error
+        except OutOfMemory as error:
+            limit = self._memory_limit >> 20
+            raise CompileLimit(f"The compiler needed more than the {limit} MiB of memory it may use.") from error
+        return _result(answer), attached
+
+    def _evaluating(self, request: JsonObject, host: HostCall | None) -> Json:
+        try:
+            answer, _ = self._send(request, host)
+        except OutOfTime as error:
+            raise EvaluationTimeout(f"The evaluation did not finish within {self._deadline:g} seconds.") from error
+        except OutOfMemory as error:
+            raise MemoryExceeded from error
+        return _result(answer)
+
+    def _send(self, request: JsonObject, host: HostCall | None) -> tuple[bytes, bytes]:
+        ready = self._ready or self._load()
+        with ready.jobs.lent(self._deadline) as instance, ready.ticker:
+            return instance.call(json.dumps(request).encode(), ticks=ticks(self._deadline), host=host)
+
+    def _load(self, progress: Progress | None = None) -> _Loaded:
+        with self._lock:
+            if self._ready is not None:
+                return self._ready
+            engine = make_engine()
+            module = self._code.load(engine, progress)
+            ticker = Ticker(engine)
+
+            def instance() -> Instance:
+                return Instance(module, engine, memory_limit=self._memory_limit, ticks=ticks(self._deadline))
+
+            ready = _Loaded(
+                ticker,
+                jobs=Pool(instance, size=self._size, keep_below=_KEEP_BELOW),
+                calls=Pool(instance, size=self._size, keep_below=_KEEP_BELOW),
+            )
+            self._ready = ready
+            return ready
+
+
+def _fixed(dialect: Dialect) -> str:
+    # Which dialect AUTO means is decided in `compiler`; here it is the newer one.
+    return Dialect.V1 if dialect is Dialect.AUTO else dialect
+
+
+def _result(answer: bytes) -> Json:
+    document = json.loads(answer)
+    if "error" not in document:
+        return cast("Json", document["result"])
+    raise _failure(document["error"])
+
+
+def _failure(said: Mapping[str, Json]) -> PolicyServerError:
+    found = cast("Sequence[Mapping[str, Json]]", said["problems"] or ())
+    problems = [
+        Problem(
+            message=str(each["message"]),
+            file=str(each["file"]),
+            line=cast("int", each["row"]),
+            column=cast("int", each["col"]),
+            code=str(each["code"]),
+        )
+        for each in found
+    ]
+    if not problems:
+        return ToolkitError(f"OPA's toolkit: {said['message']}")
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return _KINDS.get(problems[0].code, _kind(problems[0].code))(f"{problems[0]}{more}", problems=problems)
+
+
+_KINDS: Mapping[str, type[PolicyServerError]] = {
+    "eval_conflict_error": RuleConflict,
+    "eval_builtin_error": BuiltinFailed,
+    "eval_type_error": BuiltinFailed,
+}
+
+
+def _kind(code: str) -> type[PolicyServerError]:
+    return EvaluationError if code.startswith("eval_") else CompileError
