@@ -1,0 +1,1 @@
+"""Outgoing HTTP that cannot be talked into visiting the inside."""

@@ -1,0 +1,167 @@
+"""The one door for all writers: check, compile, keep, announce."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from policy_server.model.errors import InvalidSource, PolicyNotFound, PolicyServerError, PublishError, ToolkitError
+from policy_server.model.policy import CompiledPolicy, Failure, PolicyId, PolicyRecord, PolicySource, Revision
+from policy_server.ports import Clock, Compiler, Store
+from policy_server.publishing.checks import check_data, check_source, tidy
+from policy_server.publishing.config import config_digest, parse_config
+from policy_server.publishing.digest import revision_digest, source_digest
+from policy_server.publishing.document import explain
+from policy_server.publishing.turns import Turns
+
+_LONGEST: Final = 8000
+log = logging.getLogger(__name__)
+
+
+class SourcePublisher:
+    """Implements ports.Publisher.
+
+    Everything that can fail is done aside; the store is written last, in one
+    transaction. ``announce`` is called after each write.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        compiler: Compiler,
+        clock: Clock,
+        announce: Callable[[], None],
+        *,
+        turns: Turns | None = None,
+    ) -> None:
+        """Take the collaborators; nothing is read or written yet."""
+        self._store = store
+        self._compiler = compiler
+        self._clock = clock
+        self._announce = announce
+        self._turns = turns or Turns(store, clock)
+
+    def publish(self, source: PolicySource, *, author: str) -> Revision:
+        """Make a source the active revision; the same content again changes nothing.
+
+        Fetched data stays as long as the data-config asks for the same.
+
+        Raises:
+            PublishError: the source is at fault; recorded on the policy.
+            ToolkitError: the compiler is; recorded too.
+        """
+        source = tidy(source)
+        with self._turns.alone(source.id):
+            try:
+                for warning in check_source(source):
+                    log.warning("%s: %s", source.id, warning, extra=_fields("publish.warning", source.id, author))
+                compiled = self._compiled(source)
+            except (PublishError, ToolkitError) as error:
+                self.refuse(source.id, error, digest=source_digest(source))
+                raise
+            with self._turns.swap(source.id):
+                before = self._record(source.id)
+                data = _current_data(source, None if before is None else before.revision)
+                digest = revision_digest(source, data)
+                revision = self._store.publish(
+                    source, compiled, data=data, digest=digest, author=author, at=self._clock()
+                )
+        self._tell("published", revision, author, before)
+        return revision
+
+    def publish_data(self, policy: PolicyId, data: str, *, author: str) -> Revision:
+        """Give the active revision new data.
+
+        A failure of a newer source stays listed: new data does not repair it.
+
+        Raises:
+            PolicyNotFound: there is no such policy.
+            InvalidSource: not a JSON object, or no revision that could take it.
+        """
+        for warning in check_data(data):
+            log.warning("%s: %s", policy, warning, extra=_fields("publish.warning", policy, author))
+        with self._turns.swap(policy):
+            record = self._store.get(policy)
+            active = record.revision
+            if active is None:
+                raise InvalidSource(f"{policy} has no revision that could take data: its source cannot be published.")
+            digest = revision_digest(active.source, data)
+            if digest == active.digest:
+                return active
+            compiled = CompiledPolicy(self._store.module(active.manifest.digest), active.manifest)
+            revision = self._store.publish(
+                active.source, compiled, data=data, digest=digest, author=author, at=self._clock()
+            )
+            if record.failure is not None:
+                self._store.fail(policy, record.failure)
+        self._tell("data published", revision, author, record)
+        return revision
+
+    def delete(self, policy: PolicyId, *, author: str) -> None:
+        """Remove a policy; PolicyNotFound."""
+        with self._turns.swap(policy):
+            self._store.delete(policy)
+        log.info("%s: deleted by %s", policy, author, extra=_fields("publish.deleted", policy, author))
+        self._announce()
+
+    def refuse(self, policy: PolicyId, error: PolicyServerError, *, digest: str) -> None:
+        """Record that a source failed; the same failure again is not written again."""
+        message = explain(error.message, error.problems)[:_LONGEST]
+        failure = Failure(error.slug, message, self._clock(), digest)
+        with self._turns.alone(policy):
+            record = self._record(policy)
+            known = None if record is None else record.failure
+            if known is not None and _same(known, failure):
+                return
+            self._store.fail(policy, failure)
+        log.warning("%s: not published: %s", policy, message, extra=_fields("publish.failed", policy, ""))
+        self._announce()
+
+    def _compiled(self, source: PolicySource) -> CompiledPolicy:
+        """Compile, or take the active module when the Rego is the same: data needs no compiler."""
+        record = self._record(source.id)
+        active = None if record is None else record.revision
+        if active is not None and (active.source.rego, active.source.dialect) == (source.rego, source.dialect):
+            try:
+                return CompiledPolicy(self._store.module(active.manifest.digest), active.manifest)
+            except KeyError:  # somebody published in between, and the module went with its revision
+                log.debug("%s: module %s is gone", source.id, active.manifest.digest)
+        return self._compiler.compile(source)
+
+    def _record(self, policy: PolicyId) -> PolicyRecord | None:
+        try:
+            return self._store.get(policy)
+        except PolicyNotFound:
+            return None
+
+    def _tell(self, what: str, revision: Revision, author: str, before: PolicyRecord | None) -> None:
+        old = None if before is None else before.revision
+        if old is None or old.number != revision.number:
+            log.info(
+                "%s: revision %d %s by %s",
+                revision.id,
+                revision.number,
+                what,
+                author,
+                extra={**_fields("publish.published", revision.id, author), "revision": revision.number},
+            )
+        elif before is None or before.failure is None:
+            return  # nothing was written
+        self._announce()
+
+
+def _current_data(source: PolicySource, active: Revision | None) -> str | None:
+    """Return the data a new revision answers with: what was fetched, or else what the author wrote."""
+    if source.data_config is None or active is None or active.source.data_config is None:
+        return source.data
+    if active.data == active.source.data:
+        return source.data  # nothing was fetched yet
+    same = config_digest(parse_config(source.data_config)) == config_digest(parse_config(active.source.data_config))
+    return active.data if same else source.data
+
+
+def _same(known: Failure, new: Failure) -> bool:
+    return (known.code, known.message, known.source_digest) == (new.code, new.message, new.source_digest)
+
+
+def _fields(action: str, policy: PolicyId, author: str) -> dict[str, str]:
+    return {"action": action, "policy": str(policy), "author": author}
