@@ -12,7 +12,8 @@ PolicyServerError
 ├── Refused                   HTTP 403 / 409
 │   ├── PolicyLocked
 │   ├── AlreadyLocked
-│   └── NotLocked
+│   ├── NotLocked
+│   └── RefreshRunning        HTTP 409
 ├── PublishError              a source that cannot become a revision, HTTP 422
 │   ├── InvalidSource         path, package, data, schema or data-config do not fit
 │   ├── CompileError          Rego errors, each with file, line and column
@@ -150,6 +151,13 @@ class NotLocked(Refused):
     """The policy is unlocked."""
 
     slug = "not-locked"
+
+
+class RefreshRunning(Refused):
+    """The data is being fetched right now."""
+
+    slug = "refresh-running"
+    status = 409
 
 
 class PublishError(PolicyServerError):

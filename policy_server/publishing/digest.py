@@ -39,6 +39,11 @@ def revision_digest(source: PolicySource, data: str | None) -> str:
     return _digest("policy-revision 1", {"source": source_digest(source), "data": data})
 
 
+def text_digest(text: str) -> str:
+    """Return the SHA-256 of a text in hex, as manifests have it of the Rego."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
 def _digest(form: str, named: dict[str, str | None]) -> str:
     state = hashlib.sha256(f"{form}\n".encode())
     for name, text in named.items():
