@@ -50,7 +50,7 @@ class MemoryStore:
 
     def __init__(self, *, keep: int = KEEP) -> None:
         """Start empty; ``keep`` revisions of each policy stay."""
-        self._keep = keep
+        self._keep = max(keep, 1)
         self._lock = threading.RLock()
         self._stamp = 0
         self._entries: dict[PolicyId, _Entry] = {}

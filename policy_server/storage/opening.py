@@ -4,22 +4,23 @@ from typing import Final
 
 from policy_server.model.errors import SettingsError
 from policy_server.ports import Store
+from policy_server.storage.listing import KEEP
 from policy_server.storage.memory import MemoryStore
 from policy_server.storage.sql import SQLITE, SqlStore
 
 MEMORY: Final = "memory:"
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, keep: int = KEEP) -> Store:
     """Return the store for ``memory:`` or ``sqlite:///path``; other schemes: SettingsError.
 
-    A database is made or upgraded here, safely when several processes begin at
+    ``keep`` revisions of each policy stay. A database is made or upgraded here, safely when several processes begin at
     once; StoreUnavailable when that cannot be. No connection is left open.
     """
     if url == MEMORY:
-        return MemoryStore()
+        return MemoryStore(keep=keep)
     if url.startswith(SQLITE):
-        store = SqlStore(url)
+        store = SqlStore(url, keep=keep)
         store.migrate()
         return store
     # SECURITY: what follows the scheme may hold a password and is not repeated.

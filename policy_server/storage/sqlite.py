@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -63,7 +63,7 @@ class SqliteFile:
         self._thread = _Thread()
         self._readers: WeakSet[_Reader] = WeakSet()
         self._watched = False
-        self._drained = True
+        self._held: list[_Reader] | None = None
         self._inherited: object = None
 
     # ---- what stores use
@@ -96,10 +96,10 @@ class SqliteFile:
         self._watch()
         with self._explained(), self._gate:
             self._make()
-            with closing(self._connect(foreign_keys=False)) as plain:
+            with closing(self._connect(foreign_keys=False, remember=False)) as plain:
                 self._use_wal(plain)
             # Rebuilding a table drops the old one; with foreign keys on, that would delete what refers to it.
-            engine = self._new_engine(NullPool, foreign_keys=False)
+            engine = self._new_engine(NullPool, lambda: self._connect(foreign_keys=False, remember=False))
             with engine.connect().execution_options(writing=True) as connection, connection.begin():
                 yield connection
                 if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
@@ -125,9 +125,7 @@ class SqliteFile:
     def check(self) -> None:
         """Raise StoreUnavailable when the path no longer leads to the file that is open."""
         with self._explained():
-            status = self.path.stat()
-            if self._file not in (None, (status.st_dev, status.st_ino)):
-                raise StoreUnavailable(f"{self.path} was replaced while in use; restart the server.")
+            self._identify(remember=False)
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
@@ -141,31 +139,31 @@ class SqliteFile:
 
     def before_fork(self) -> None:
         """Close every connection and stay closed."""
-        self._drained = self._gate.shut(patience=_FORK_PATIENCE)
-        if self._drained:
+        if self._gate.shut(patience=_FORK_PATIENCE):
             self._drop()
+        else:
+            # The child will end the other threads' locals; held here, their connections are not closed by that.
+            self._held = list(self._readers)
 
     def after_fork(self, *, child: bool) -> None:
         """Go on; a child starts afresh, and refuses when it inherited an open connection."""
         if not child:
-            self._drained = True
+            self._held = None
             self._gate.open()
             return
-        drained, inherited = self._drained, (self._engine, self._thread, self._readers)
+        inherited = None if self._held is None else (self._held, self._engine, self._thread)
         self._forget()
-        if not drained:
-            self._drained = False
-            self._inherited = inherited  # kept for ever: closing them here would disturb the parent
+        self._inherited = inherited  # kept for ever: closing them here would disturb the parent
 
     def _watch(self) -> None:
         """Learn of forks; called outside the gate, or a fork and an opening would wait for each other."""
-        if not self._watched:
-            FORKS.watch(self)
-            self._watched = True
         if self._inherited is not None:
             raise StoreUnavailable(
                 f"This process was forked while {self.path} was in use; close the store before forking."
             )
+        if not self._watched:
+            FORKS.watch(self)
+            self._watched = True
 
     # ---- opening
 
@@ -199,16 +197,16 @@ class SqliteFile:
         if engine is None:
             with self._opening:
                 if self._engine is None:
-                    self._engine = self._new_engine(QueuePool, foreign_keys=True)
+                    self._engine = self._new_engine(QueuePool, lambda: self._connect(foreign_keys=True, remember=True))
                 engine = self._engine
         return engine
 
-    def _new_engine(self, pool: type[Pool], *, foreign_keys: bool) -> Engine:
+    def _new_engine(self, pool: type[Pool], connect: Callable[[], sqlite3.Connection]) -> Engine:
         limits = {"pool_size": 4, "max_overflow": -1} if pool is QueuePool else {}
         # SECURITY: hide_parameters keeps data documents, which may hold PINs, out of error texts.
         engine = create_engine(
             "sqlite://",
-            creator=lambda: self._connect(foreign_keys=foreign_keys),
+            creator=connect,
             poolclass=pool,
             hide_parameters=True,
             **limits,
@@ -216,7 +214,7 @@ class SqliteFile:
         event.listen(engine, "begin", _begin)
         return engine
 
-    def _connect(self, *, foreign_keys: bool) -> sqlite3.Connection:
+    def _connect(self, *, foreign_keys: bool, remember: bool) -> sqlite3.Connection:
         # mode=rw: a missing database is an error that says so, never an empty one.
         connection = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode=rw",
@@ -235,15 +233,24 @@ class SqliteFile:
             cursor.execute("PRAGMA trusted_schema = OFF")
             cursor.execute("PRAGMA journal_size_limit = 67108864")
             cursor.close()
-            status = self.path.stat()
-            self._file = self._file or (status.st_dev, status.st_ino)
+            if remember:
+                self._identify(remember=True)
         except BaseException:
             connection.close()
             raise
         return connection
 
+    def _identify(self, *, remember: bool) -> None:
+        """Refuse a path that leads to another file than the one that is open: half here, half there is no database."""
+        status = self.path.stat()
+        found = (status.st_dev, status.st_ino)
+        if self._file is None and remember:
+            self._file = found
+        if self._file not in (None, found):
+            raise StoreUnavailable(f"{self.path} was replaced while in use; restart the server.")
+
     def _new_reader(self) -> _Reader:
-        reader = _Reader(self._connect(foreign_keys=True))
+        reader = _Reader(self._connect(foreign_keys=True, remember=True))
         with self._opening:
             self._readers.add(reader)
         self._thread.reader = reader
