@@ -1,0 +1,71 @@
+"""How a builtin says what it is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Concatenate, Final, ParamSpec
+
+from policy_server.builtins.call import Call
+from policy_server.model.values import Json, JsonObject, Undefined
+
+P = ParamSpec("P")
+
+Type = str | JsonObject
+"""A type in OPA's capability notation; a simple one may be given by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A Rego function that this process answers.
+
+    ``args`` and ``result`` are types in OPA's capability notation.
+    ``nondeterministic``: may answer differently each time, and is asked once an
+    evaluation for the same arguments. ``blocking``: may wait for something, and
+    must keep to ``Call.remaining``. ``known_to_opa``: OPA declares it already.
+    """
+
+    name: str
+    args: tuple[JsonObject, ...]
+    result: JsonObject
+    function: Callable[..., Json | Undefined]
+    nondeterministic: bool = False
+    blocking: bool = False
+    known_to_opa: bool = False
+
+    def declaration(self) -> JsonObject:
+        """Return the entry for OPA's capabilities."""
+        entry: dict[str, Json] = {
+            "name": self.name,
+            "decl": {"type": "function", "args": list(self.args), "result": self.result},
+        }
+        if self.nondeterministic:
+            entry["nondeterministic"] = True
+        return entry
+
+
+def builtin(
+    name: str,
+    *,
+    args: Sequence[Type] = (),
+    result: Type,
+    nondeterministic: bool = False,
+    blocking: bool = False,
+    known_to_opa: bool = False,
+) -> Callable[[Callable[Concatenate[Call, P], Json | Undefined]], Builtin]:
+    """Declare the decorated function a builtin; it takes the Call, then JSON values.
+
+    Sets arrive as sorted lists. It answers a JSON value, or UNDEFINED, or raises
+    BuiltinFailed, which is recorded and read as undefined.
+    """
+
+    def declare(function: Callable[Concatenate[Call, P], Json | Undefined]) -> Builtin:
+        return Builtin(name, tuple(map(_type, args)), _type(result), function, nondeterministic, blocking, known_to_opa)
+
+    return declare
+
+
+ANY: Final[JsonObject] = {"type": "any"}
+"""The type of anything."""
+
+
+def _type(kind: Type) -> JsonObject:
+    return {"type": kind} if isinstance(kind, str) else kind

@@ -1,0 +1,175 @@
+"""Which builtins there are, and who answers them."""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, cast
+
+import orjson
+
+from policy_server import builtins as room
+from policy_server.builtins.call import Call
+from policy_server.builtins.declare import ANY, Builtin
+from policy_server.builtins.opa import NAMES, NETWORK, OpaFunctions
+from policy_server.model.errors import BuiltinFailed, PolicyServerError, UnknownBuiltin
+from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
+from policy_server.toolkit.toolkit import Toolkit
+from policy_server.wasm.text import to_json
+
+Answer = Callable[[Call, Sequence[bytes]], bytes | None]
+"""Answers one function: arguments and result are Rego value text, None is undefined."""
+
+_PYTHON: Final[Mapping[str, tuple[type, ...]]] = {
+    "string": (str,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+    "array": (list,),
+    "set": (list,),
+    "object": (dict,),
+}
+_WORDS: Final = {str: "string", int: "number", float: "number", bool: "boolean", list: "array", dict: "object"}
+
+
+class Registry:
+    """The functions of this process, by name, and behind them OPA's own in the toolkit."""
+
+    def __init__(self, builtins: Sequence[Builtin], toolkit: Toolkit | None = None) -> None:
+        """Take what was found; ``discover`` finds it."""
+        self._builtins = {each.name: each for each in builtins}
+        self._opa = None if toolkit is None else OpaFunctions(toolkit)
+
+    @classmethod
+    def discover(cls, extra: Mapping[str, Callable[..., Json | Undefined]] | None = None) -> "Registry":
+        """Find every builtin declared in a module of this room.
+
+        ``extra`` adds plain functions by name, before all others: they take the
+        arguments as JSON values and answer a JSON value or UNDEFINED.
+        """
+        found: list[Builtin] = []
+        for each in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+            module = importlib.import_module(each.name)
+            found += [value for value in vars(module).values() if isinstance(value, Builtin)]
+        found += [Builtin(name, (), ANY, partial(_without_call, function)) for name, function in (extra or {}).items()]
+        return cls(found)
+
+    def bind(self, toolkit: Toolkit | None) -> "Registry":
+        """Return the same functions with the toolkit behind them."""
+        return Registry(tuple(self._builtins.values()), toolkit)
+
+    def names(self) -> frozenset[str]:
+        """Return every function that would be answered, the toolkit's included where it is bound."""
+        return frozenset(self._builtins) | (NAMES if self._opa is not None else frozenset())
+
+    def declarations(self) -> tuple[JsonObject, ...]:
+        """Return capability entries for the functions that OPA does not know, ordered by name."""
+        ours = (each for each in self._builtins.values() if not each.known_to_opa)
+        return tuple(each.declaration() for each in sorted(ours, key=lambda each: each.name))
+
+    def unavailable(self) -> frozenset[str]:
+        """Return the functions of OPA that nobody here can answer, for a compiler to refuse."""
+        return NETWORK - self._builtins.keys()
+
+    def builtins(self) -> tuple[Builtin, ...]:
+        """Return what this process declares, ordered by name; for listings."""
+        return tuple(sorted(self._builtins.values(), key=lambda each: each.name))
+
+    def functions(self, needed: Mapping[int, str]) -> Mapping[int, Answer]:
+        """Return the functions a module needs, by its ids.
+
+        Raises:
+            UnknownBuiltin: for those that nobody answers, naming them.
+        """
+        missing = sorted(name for name in needed.values() if name not in self.names())
+        if missing:
+            raise UnknownBuiltin(_explain(missing))
+        return {number: self._function(name) for number, name in needed.items()}
+
+    def host(self, call: Call) -> Callable[[str, bytes], bytes | None]:
+        """Return the same functions for the toolkit's interpreter: name and JSON array in, JSON out."""
+
+        def answer(name: str, args: bytes) -> bytes | None:
+            if name not in self._builtins:
+                raise BuiltinFailed(f"{name}: {_explain([name])}")
+            found = self._function(name)(call, [_encode(each) for each in cast("Sequence[Json]", _decode(args))])
+            return None if found is None else found
+
+        return answer
+
+    def _function(self, name: str) -> Answer:
+        ours = self._builtins.get(name)
+        if ours is not None:
+            return _adapt(ours)
+        assert self._opa is not None  # noqa: S101 - `functions` has looked
+        return partial(self._opa.answer, name)
+
+
+def _without_call(function: Callable[..., Json | Undefined], _: Call, *args: Json) -> Json | Undefined:
+    return function(*args)
+
+
+def _explain(missing: Sequence[str]) -> str:
+    text = f"The module calls {', '.join(missing)}, which this server does not have."
+    if any(name in NAMES for name in missing):
+        text += (
+            " OPA's toolkit answers such functions, and it is not here:"
+            " run scripts/setup, or policy-server toolkit build."
+        )
+    return text
+
+
+def _adapt(ours: Builtin) -> Answer:
+    """Put JSON values in and out, operand checks, and the memo around a Python function."""
+    function, name, once = ours.function, ours.name, ours.nondeterministic
+    wanted = tuple(_PYTHON.get(str(each.get("type"))) for each in ours.args)
+
+    def compute(call: Call, args: Sequence[bytes]) -> bytes | None:
+        try:
+            values = [_decode(each) for each in args]
+            _check(ours, wanted, values)
+            found = function(call, *values)
+            return None if found is UNDEFINED else _encode(found)
+        except BuiltinFailed as error:
+            call.fail(BuiltinFailed(f"{name}: {error.message}"))
+            return None
+        except PolicyServerError:
+            raise
+        except Exception as error:
+            # A function of an embedding program may raise anything; only our own
+            # family may leave, and an answer must not be guessed.
+            raise BuiltinFailed(f"{name} raised {type(error).__name__}.") from error
+
+    def remember(call: Call, args: Sequence[bytes]) -> bytes | None:
+        key = (name, *args)
+        if key not in call.memo:
+            call.memo[key] = compute(call, args)
+        return call.memo[key]
+
+    return remember if once else compute
+
+
+def _check(ours: Builtin, wanted: Sequence[tuple[type, ...] | None], values: Sequence[Json]) -> None:
+    for index, (types, value) in enumerate(zip(wanted, values, strict=False)):
+        if types is not None and type(value) not in types:
+            kind = ours.args[index]["type"]
+            raise BuiltinFailed(f"operand {index + 1} must be {kind} but got {_WORDS.get(type(value), 'null')}")
+
+
+def _decode(text: bytes) -> Json:
+    # PERF: one string is what nearly every call carries.
+    if text[:1] == b'"':
+        try:
+            return orjson.loads(text)  # type: ignore[no-any-return]  # orjson is untyped here
+        except orjson.JSONDecodeError:
+            pass
+    return json.loads(to_json(text))  # type: ignore[no-any-return]  # exact integers; json is untyped
+
+
+def _encode(value: Json) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # Integers beyond 64 bits; what is no JSON fails again.
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
