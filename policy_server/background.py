@@ -10,6 +10,9 @@ from policy_server.model.errors import StoreUnavailable
 from policy_server.model.status import State, Status
 from policy_server.ports import Clock, LeaseStore
 
+ACTING = "acting"
+"""The status message of the process that holds the lease."""
+
 LEASE = "background"
 TERM = timedelta(seconds=6)
 RENEW = 2.0
@@ -50,13 +53,24 @@ class Background:
     def supervise(self, stop: threading.Event) -> None:
         """Hold or wait for the lease until told to stop, then give it back."""
         while not stop.is_set():
-            if self._hold():
-                self._start_jobs()
-            else:
-                self._stop_jobs()
+            self.renew()
             stop.wait(RENEW)
         self._stop_jobs()
         self._release()
+
+    def renew(self) -> bool:
+        """Take or renew the lease once; start the jobs when it is held, stop them when not."""
+        held = self._hold()
+        if held:
+            self._start_jobs()
+        elif self._running:
+            self._stop_jobs()
+        return held
+
+    def join(self) -> None:
+        """Wait for jobs that end by themselves."""
+        for thread in self._running.values():
+            thread.join()
 
     def _hold(self) -> bool:
         now = self._clock()
@@ -65,7 +79,7 @@ class Background:
         except StoreUnavailable as error:
             self._become(State.DEGRADED, error.message)
             return False
-        self._become(State.READY, "acting" if held else "another process acts")
+        self._become(State.READY, ACTING if held else "another process acts")
         return held
 
     def _release(self) -> None:

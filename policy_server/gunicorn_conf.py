@@ -4,8 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from gunicorn.arbiter import Arbiter
-from gunicorn.workers.base import Worker
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
 from policy_server.settings import load_settings
 
@@ -48,7 +48,7 @@ def child_exit(_arbiter: Arbiter, worker: Worker) -> None:
     """Stop counting a worker's gauges when it is gone."""
     from prometheus_client import multiprocess  # noqa: PLC0415 - needs the directory named above
 
-    multiprocess.mark_process_dead(worker.pid)
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def worker_exit(_arbiter: Arbiter, _worker: Worker) -> None:

@@ -3,11 +3,11 @@
 import os
 import socket
 
-import falcon
 import msgspec
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+from policy_server.api.app import App
 from policy_server.assembly import Assembly, assemble
 from policy_server.logs import configure_logging
 from policy_server.settings import load_settings
@@ -15,7 +15,7 @@ from policy_server.settings import load_settings
 _open: list[Assembly] = []
 
 
-def create() -> falcon.App:
+def create() -> App:
     """Assemble everything for this process, start its threads and return the application.
 
     Raises:
@@ -49,9 +49,7 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
 
 
 def _refuse(client: socket.socket, status: int, title: str, detail: str) -> None:
-    body = msgspec.json.encode(
-        {"type": "/problems/too-large", "title": title, "status": status, "detail": detail}
-    )
+    body = msgspec.json.encode({"type": "/problems/too-large", "title": title, "status": status, "detail": detail})
     head = (
         f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n"
         f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -26,12 +26,15 @@ class Evaluator:
             EvaluationError: the evaluation failed, each way with its own class.
         """
         ready = self._catalog.find(question.policy)
+        errors: list[str] = []
         started = time.perf_counter_ns()
         result = ready.policy.evaluate_json(
             question.input,
             entrypoint=question.entrypoint or question.policy.entrypoint,
             headers=question.headers,
             deadline=question.deadline,
+            strict=question.strict,
+            errors=errors,
         )
         return Decision(
             id=question.id or str(uuid.uuid4()),
@@ -39,4 +42,5 @@ class Evaluator:
             revision=ready.revision.number,
             result=result,
             duration_ns=time.perf_counter_ns() - started,
+            errors=tuple(errors),
         )

@@ -1,0 +1,271 @@
+"""Chooses and joins all concrete things; starts nothing until told to open."""
+
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+
+from policy_server.api.app import App, make_app
+from policy_server.api.metrics import Metrics
+from policy_server.api.parts import ApiOptions, Parts
+from policy_server.background import ACTING, Background, Job
+from policy_server.builtins.registry import Registry
+from policy_server.compiler.compiler import RegoCompiler
+from policy_server.engine.catalog import Catalog
+from policy_server.engine.evaluator import Evaluator
+from policy_server.engine.policy import Policy
+from policy_server.engine.proving import ProvingCompiler
+from policy_server.model.errors import StoreUnavailable
+from policy_server.model.policy import Revision
+from policy_server.model.status import State, Status
+from policy_server.net.client import GuardedClient
+from policy_server.net.guard import NetworkGuard
+from policy_server.pexip.answers import Answers, Observation, Outcome, Route
+from policy_server.pexip.kinds import RequestKind
+from policy_server.ports import Store
+from policy_server.publishing.publisher import SourcePublisher
+from policy_server.publishing.schema import OutputSchemas
+from policy_server.refresh.refresher import Refresher
+from policy_server.settings import Settings
+from policy_server.sources.bundled import BundledFeed
+from policy_server.sources.folder import FolderFeed
+from policy_server.storage.opening import open_store
+from policy_server.toolkit.location import bundled_root, find_toolkit
+from policy_server.toolkit.toolkit import Toolkit
+from policy_server.wasm.module import ModuleCache
+
+log = logging.getLogger(__name__)
+
+
+def now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
+class Assembly:
+    """Everything one process is made of, each thing made when it is first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the settings; nothing is opened yet."""
+        self.settings = settings
+        self._since = now()
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    @cached_property
+    def store(self) -> Store:
+        """The store the settings name; its schema is brought up to date."""
+        return open_store(self.settings.database)
+
+    @cached_property
+    def toolkit(self) -> Toolkit:
+        """OPA; loaded at its first use, and never on the way of an answer that does not need it."""
+        module = find_toolkit(self.settings.toolkit) or bundled_root() / "compiled" / "opa-toolkit.wasm"
+        return Toolkit(
+            module,
+            cache=self.cache / "toolkit",
+            memory_limit=self.settings.toolkit_memory,
+            deadline=self.settings.toolkit_deadline,
+        )
+
+    @property
+    def cache(self) -> Path:
+        """Where compiled native code is kept; it can be deleted at any time."""
+        return self.settings.state_dir / "cache"
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The Rego functions this host answers."""
+        return Registry.discover().bind(self.toolkit)
+
+    @cached_property
+    def modules(self) -> ModuleCache:
+        """The modules this process has loaded."""
+        return ModuleCache(self.cache / "modules")
+
+    @cached_property
+    def compiler(self) -> ProvingCompiler:
+        """Rego to WASM, and proof that it loads here."""
+        return ProvingCompiler(RegoCompiler(self.toolkit, self.registry.declarations()), self.load)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The policies that are ready to run."""
+        return Catalog(self.store, self.load_revision, now, poll=self.settings.worker_poll)
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Answers questions."""
+        return Evaluator(self.catalog)
+
+    @cached_property
+    def publisher(self) -> SourcePublisher:
+        """The one door for all writers."""
+        return SourcePublisher(self.store, self.compiler, now, self.catalog.wake)
+
+    @cached_property
+    def schemas(self) -> OutputSchemas:
+        """Compiled output schemas."""
+        return OutputSchemas()
+
+    @cached_property
+    def refresher(self) -> Refresher:
+        """Fetches data on its schedule."""
+        settings = self.settings
+        client = GuardedClient(
+            NetworkGuard(settings.allowed_networks),
+            connect_timeout=min(5.0, settings.refresh_timeout),
+            read_timeout=settings.refresh_timeout,
+            deadline=settings.refresh_timeout,
+            max_bytes=settings.refresh_max_bytes,
+        )
+        return Refresher(self.store, self.publisher, client, now, retry=settings.refresh_retry)
+
+    @cached_property
+    def bundled(self) -> BundledFeed:
+        """The policies that come with the product."""
+        return BundledFeed(bundled_root(), self.store, now)
+
+    @cached_property
+    def folders(self) -> FolderFeed:
+        """The folders the settings name."""
+        poll = self.settings.feed_poll
+        feed = partial(FolderFeed, self.settings.folders, self.publisher, self.store, clock=now)
+        return feed(poll=poll) if poll else feed()
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """What is counted."""
+        return Metrics()
+
+    @cached_property
+    def routes(self) -> dict[RequestKind, Route]:
+        """Which policy answers which kind of Pexip request."""
+        return {kind: self.settings.pexip_route(kind) for kind in RequestKind}
+
+    @cached_property
+    def answers(self) -> Answers:
+        """Answers Pexip."""
+        return Answers(self.evaluator.decide, self.routes, now, self._observe)
+
+    @cached_property
+    def background(self) -> Background:
+        """Work beside the requests, done by one process at a time."""
+        jobs = [Job("refresh", self._refresh)]
+        if self.settings.folders:
+            jobs.append(Job("folders", self.folders.watch))
+        return Background(jobs, self.store, now, holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
+
+    def load(self, wasm: bytes, *, data: bytes | None = None) -> Policy:
+        """Make a runnable policy."""
+        return Policy.load(
+            wasm,
+            data=data,
+            modules=self.modules,
+            registry=self.registry,
+            memory_limit=self.settings.evaluation_memory,
+            deadline=self.settings.evaluation_deadline,
+            size=self.settings.threads,
+        )
+
+    def load_revision(self, wasm: bytes, revision: Revision) -> Policy:
+        """Make a runnable policy of a revision, with its data."""
+        return self.load(wasm, data=None if revision.data is None else revision.data.encode())
+
+    def app(self) -> App:
+        """Return the WSGI application."""
+        settings = self.settings
+        options = ApiOptions(
+            max_body=settings.max_body,
+            evaluation_deadline=settings.evaluation_deadline,
+            pexip_credentials=tuple((user, secret.get_secret_value()) for user, secret in settings.pexip_credentials),
+            pexip_policies=tuple(route.policy for route in self.routes.values() if route.enabled),
+            lock_on_validation_failure=settings.lock_on_validation_failure,
+            serve_metrics=not settings.metrics_address,
+        )
+        subsystems = {"background": self.background.status, "toolkit": self._toolkit_status}
+        if settings.folders:
+            subsystems["folders"] = self._folder_status
+        return make_app(
+            Parts(
+                answers=self.answers,
+                evaluator=self.evaluator,
+                store=self.store,
+                refresher=self.refresher,
+                schemas=self.schemas,
+                catalog_status=self.catalog.status,
+                clock=now,
+                metrics=self.metrics,
+                options=options,
+                subsystems=subsystems,
+            )
+        )
+
+    def open(self, *, background: bool = True) -> None:
+        """Load the policies Pexip asks for and start this process's threads.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        if self.settings.bundled and self.settings.storage_url == "memory:":
+            # Nobody before this process could have put them there.
+            self.bundled.seed()
+        self.catalog.sync()
+        self.catalog.preload(route.policy for route in self.routes.values() if route.enabled)
+        self._start("catalog", self.catalog.watch)
+        if background:
+            self._start("background", self.background.supervise)
+
+    def close(self) -> None:
+        """Stop the threads and give everything back; safe to repeat."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self._threads.clear()
+        for name in ("catalog", "toolkit", "store"):
+            # What was never made needs no closing.
+            if name in self.__dict__:
+                self.__dict__.pop(name).close()
+
+    def _start(self, name: str, run: Callable[[threading.Event], None]) -> None:
+        thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _refresh(self, halt: threading.Event) -> None:
+        while not halt.wait(self.settings.refresh_poll):
+            try:
+                self.refresher.run_due(now())
+            except StoreUnavailable as error:
+                log.warning("data is not refreshed: %s", error.message, extra={"action": "refresh.failed"})
+
+    def _observe(self, seen: Observation) -> None:
+        self.metrics.pexip(seen)
+        if seen.outcome is Outcome.FALLBACK:
+            log.warning(
+                "fallback for a %s request: %s",
+                seen.kind,
+                seen.detail,
+                extra={"action": "pexip.fallback", "reason": seen.reason, "decision_id": seen.decision_id},
+            )
+
+    def _toolkit_status(self) -> Status:
+        module = find_toolkit(self.settings.toolkit)
+        if module is None or not module.is_file():
+            return Status(State.DEGRADED, "not installed: new policies cannot be compiled", self._since)
+        return Status(State.READY, "loaded" if self.toolkit.loaded() else "loads at its first use", self._since)
+
+    def _folder_status(self) -> Status:
+        """Only the process that acts knows how the folders are doing."""
+        acting = self.background.status().message == ACTING
+        return self.folders.status() if acting else Status(State.READY, "followed by another process", self._since)
+
+
+def assemble(settings: Settings) -> Assembly:
+    """Join everything for one process; starts nothing."""
+    return Assembly(settings)

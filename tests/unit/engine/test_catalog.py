@@ -1,0 +1,209 @@
+"""The catalog follows the store and never serves half of a change."""
+
+import threading
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+
+from policy_server.engine.catalog import Catalog
+from policy_server.engine.policy import Policy
+from policy_server.model.errors import (
+    InvalidModule,
+    PolicyLocked,
+    PolicyNotFound,
+    PolicyUnusable,
+    StoreUnavailable,
+)
+from policy_server.model.policy import CompiledPolicy, Dialect, Failure, Manifest, PolicyId, PolicySource, Revision
+from policy_server.model.status import State
+from policy_server.storage.memory import MemoryStore
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+ID = PolicyId("r", "g", "n", "1.0")
+
+
+class Loaded:
+    """A loaded policy that remembers what it was made of."""
+
+    def __init__(self, wasm: bytes) -> None:
+        self.wasm = wasm
+        self.closed = False
+
+    def close(self) -> None:
+        """Remember that it was unloaded."""
+        self.closed = True
+
+
+class Away(MemoryStore):
+    """A store that can be switched off."""
+
+    away = False
+
+    def stamp(self) -> int:
+        """Fail while switched off."""
+        if self.away:
+            raise StoreUnavailable("the disk is gone")
+        return super().stamp()
+
+
+def load(wasm: bytes, _revision: Revision) -> Policy:
+    """Load anything but the word broken."""
+    if wasm == b"broken":
+        raise InvalidModule
+    return cast("Policy", Loaded(wasm))
+
+
+def publish(store: MemoryStore, wasm: bytes) -> None:
+    """Put a revision into the store that a process elsewhere might have put there."""
+    digest = wasm.decode()
+    manifest = Manifest(digest, digest, "1", Dialect.V1, ("g/n",))
+    store.publish(PolicySource(ID, digest), CompiledPolicy(wasm, manifest), data=None, digest=digest, author="t", at=AT)
+
+
+def answering(catalog: Catalog) -> bytes:
+    """Return the module that answers now."""
+    return cast("Loaded", catalog.find(ID).policy).wasm
+
+
+@pytest.fixture
+def store() -> Away:
+    """An empty store."""
+    return Away()
+
+
+@pytest.fixture
+def catalog(store: Away) -> Catalog:
+    """A catalog over that store."""
+    return Catalog(store, load, lambda: AT)
+
+
+def test_a_policy_is_loaded_at_its_first_question(store: Away, catalog: Catalog) -> None:
+    """Nothing is loaded before somebody asks."""
+    publish(store, b"one")
+
+    assert catalog.loaded() == 0
+    assert answering(catalog) == b"one"
+    assert catalog.loaded() == 1
+
+
+def test_an_unknown_policy_is_not_found(catalog: Catalog) -> None:
+    """A policy nobody published is an error of its own."""
+    with pytest.raises(PolicyNotFound):
+        catalog.find(ID)
+
+
+def test_a_new_revision_is_swapped_in_and_the_old_one_unloaded(store: Away, catalog: Catalog) -> None:
+    """After a sync the new revision answers."""
+    publish(store, b"one")
+    catalog.sync()
+    old = cast("Loaded", catalog.find(ID).policy)
+
+    publish(store, b"two")
+    assert answering(catalog) == b"one"
+    catalog.sync()
+
+    assert answering(catalog) == b"two"
+    assert old.closed
+
+
+def test_a_revision_that_does_not_load_leaves_the_last_good_one(store: Away, catalog: Catalog) -> None:
+    """A broken module never reaches a caller."""
+    publish(store, b"one")
+    catalog.sync()
+    catalog.find(ID)
+
+    publish(store, b"broken")
+    catalog.sync()
+
+    assert answering(catalog) == b"one"
+
+
+def test_a_lock_counts_at_once(store: Away, catalog: Catalog) -> None:
+    """A lock committed elsewhere refuses the very next question."""
+    publish(store, b"one")
+    catalog.find(ID)
+
+    store.lock(ID, AT)
+    with pytest.raises(PolicyLocked):
+        catalog.find(ID)
+    store.unlock(ID, AT)
+
+    assert answering(catalog) == b"one"
+
+
+def test_a_deleted_policy_is_unloaded(store: Away, catalog: Catalog) -> None:
+    """After a sync nobody gets an answer from a policy that is gone."""
+    publish(store, b"one")
+    catalog.sync()
+    catalog.find(ID)
+
+    store.delete(ID)
+    catalog.sync()
+
+    with pytest.raises(PolicyNotFound):
+        catalog.find(ID)
+
+
+def test_a_policy_that_was_never_good_says_why(store: Away, catalog: Catalog) -> None:
+    """The failure of its publishing is the error of its question."""
+    store.fail(ID, Failure("compile-error", "policy.rego:3:1: rego_parse_error", AT, "d"))
+
+    with pytest.raises(PolicyUnusable, match="rego_parse_error"):
+        catalog.find(ID)
+
+
+def test_without_a_store_what_is_loaded_goes_on_answering(store: Away, catalog: Catalog) -> None:
+    """A store that is away degrades, it does not stop decisions."""
+    publish(store, b"one")
+    catalog.sync()
+    catalog.find(ID)
+
+    store.away = True
+
+    assert answering(catalog) == b"one"
+    assert catalog.status().state is State.DEGRADED
+    assert "disk is gone" in catalog.status().message
+
+
+def test_the_watching_thread_swaps_without_being_told(store: Away) -> None:
+    """What another process publishes arrives by itself."""
+    loads: list[bytes] = []
+    swapped = threading.Event()
+
+    def noting(wasm: bytes, revision: Revision) -> Policy:
+        loads.append(wasm)
+        if wasm == b"two":
+            swapped.set()
+        return load(wasm, revision)
+
+    catalog = Catalog(store, noting, lambda: AT, poll=0.01)
+    publish(store, b"one")
+    catalog.sync()
+    catalog.find(ID)
+    stop = threading.Event()
+    thread = threading.Thread(target=catalog.watch, args=(stop,))
+    thread.start()
+
+    publish(store, b"two")
+
+    assert swapped.wait(10)
+    stop.set()
+    thread.join(10)
+    assert answering(catalog) == b"two"
+    catalog.close()
+    assert catalog.loaded() == 0
+
+
+def test_a_revision_published_while_the_first_one_loads_is_not_missed(store: Away) -> None:
+    """The first question never installs a revision that is already old."""
+    publish(store, b"one")
+
+    def slow(wasm: bytes, revision: Revision) -> Policy:
+        if wasm == b"one":
+            publish(store, b"two")
+        return load(wasm, revision)
+
+    catalog = Catalog(store, slow, lambda: AT)
+
+    assert answering(catalog) == b"two"
