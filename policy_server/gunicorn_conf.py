@@ -15,14 +15,14 @@ _metrics = Path(_settings.state_dir) / "run" / "metrics"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
 
 wsgi_app = "policy_server.wsgi:create()"
-bind = f"{_settings.host or '0.0.0.0'}:{_settings.port}"
+bind = _settings.bind
 workers = _settings.workers
 threads = _settings.threads
-worker_class = "policy_server.wsgi.RequestWorker"
+worker_class = "policy_server.worker.RequestWorker"
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - memory, for heartbeats only
 timeout = 60
-graceful_timeout = 20
-keepalive = 75
+graceful_timeout = int(_settings.graceful_timeout)
+keepalive = int(_settings.keepalive)
 # A Pexip query holds some forty keys; gunicorn's default line is short for long aliases and names.
 limit_request_line = 8190
 limit_request_fields = 200

@@ -1,11 +1,6 @@
 """The WSGI face: what a server process loads, after it was forked."""
 
 import os
-import socket
-
-import msgspec
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from policy_server.api.app import App
 from policy_server.assembly import Assembly, assemble
@@ -33,28 +28,3 @@ def close() -> None:
     """Stop this process's threads and give back what it holds; safe to repeat."""
     while _open:
         _open.pop().close()
-
-
-class RequestWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's thread worker, with errors in our shape where it refuses a request itself."""
-
-    def handle_error(self, req: object, client: socket.socket, addr: object, exc: Exception) -> None:
-        """Answer an oversized line or header as a problem document; leave the rest to gunicorn."""
-        if isinstance(exc, LimitRequestLine):
-            _refuse(client, 414, "URI Too Long", "the request line is longer than 8190 bytes")
-        elif isinstance(exc, LimitRequestHeaders):
-            _refuse(client, 431, "Request Header Fields Too Large", "a header is longer than 16380 bytes, or over 200")
-        else:
-            super().handle_error(req, client, addr, exc)
-
-
-def _refuse(client: socket.socket, status: int, title: str, detail: str) -> None:
-    body = msgspec.json.encode({"type": "/problems/too-large", "title": title, "status": status, "detail": detail})
-    head = (
-        f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n"
-        f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    try:
-        client.sendall(head.encode("latin-1") + body)
-    except OSError:
-        return  # the caller has gone; there is nobody to tell
