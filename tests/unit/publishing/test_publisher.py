@@ -1,0 +1,295 @@
+"""Whatever is published is whole, and what fails changes nothing."""
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from policy_server.model.errors import CompileError, InvalidSource, PolicyNotFound, StoreUnavailable, ToolkitMissing
+from policy_server.model.policy import CompiledPolicy, PolicyId, PolicySource, PolicyState
+from policy_server.publishing.publisher import SourcePublisher
+from policy_server.publishing.turns import Turns
+from policy_server.storage.memory import MemoryStore
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ID = PolicyId("r", "g", "n", "1.0")
+SOURCE = PolicySource(ID, "package g.n", data='{"a": 1}', origin="test")
+BROKEN = replace(SOURCE, rego="package g.n broken")
+CONFIG = '{"url": "h.test", "method": "GET", "period": "1m"}'
+SCHEDULED = replace(SOURCE, data_config=CONFIG)
+
+
+def test_a_good_source_becomes_the_active_revision(publisher, store: MemoryStore, announced: list[int]) -> None:
+    """Source, data, module, author and time are kept, and it is announced."""
+    revision = publisher.publish(SOURCE, author="me")
+
+    assert store.get(ID).revision == revision
+    assert (revision.number, revision.data, revision.author, revision.created_at) == (1, '{"a": 1}', "me", AT)
+    assert store.module(revision.manifest.digest) == b"wasm of package g.n"
+    assert announced == [store.stamp()]
+
+
+def test_the_same_content_again_changes_nothing(publisher, store: MemoryStore, announced: list[int]) -> None:
+    """No revision, no announcement, no compile."""
+    first = publisher.publish(SOURCE, author="me")
+    stamp = store.stamp()
+
+    again = publisher.publish(replace(SOURCE, origin="elsewhere"), author="you")
+
+    assert again == first
+    assert (store.stamp(), len(announced)) == (stamp, 1)
+
+
+def test_new_data_needs_no_compiler(publisher, compiler, store: MemoryStore) -> None:
+    """The module of the same Rego is used again."""
+    publisher.publish(SOURCE, author="me")
+
+    revision = publisher.publish(replace(SOURCE, data='{"a": 2}'), author="me")
+
+    assert (revision.number, revision.data) == (2, '{"a": 2}')
+    assert compiler.compiled == ["package g.n"]
+
+
+def test_a_broken_source_leaves_the_last_good_one(publisher, store: MemoryStore, announced: list[int]) -> None:
+    """The failure is listed with file, line and column; the revision stays."""
+    good = publisher.publish(SOURCE, author="me")
+
+    with pytest.raises(CompileError):
+        publisher.publish(BROKEN, author="me")
+
+    record = store.get(ID)
+    assert (record.revision, record.state) == (good, PolicyState.STALE)
+    assert record.failure is not None
+    assert (record.failure.code, record.failure.message) == ("compile-error", "policy.rego:3:7: it is broken")
+    assert announced[-1] == store.stamp()
+
+
+def test_a_broken_new_policy_is_listed(publisher, store: MemoryStore) -> None:
+    """A policy that never worked can be found with its error."""
+    with pytest.raises(InvalidSource):
+        publisher.publish(replace(SOURCE, data="[]"), author="me")
+
+    record = store.get(ID)
+    assert (record.revision, record.state) == (None, PolicyState.FAILED)
+    assert record.failure is not None
+    assert record.failure.message == "data.json: must be a JSON object, not an array"
+
+
+def test_the_same_failure_is_written_once(publisher, store: MemoryStore) -> None:
+    """A feed that meets it again and again does not wake everybody up."""
+    for _ in range(2):
+        with pytest.raises(CompileError):
+            publisher.publish(BROKEN, author="me")
+        stamp = store.stamp()
+
+    assert stamp == 1
+
+
+def test_a_mended_source_clears_the_failure(publisher, store: MemoryStore) -> None:
+    """Even when it is the revision that was active all the time."""
+    publisher.publish(SOURCE, author="me")
+    with pytest.raises(CompileError):
+        publisher.publish(BROKEN, author="me")
+
+    publisher.publish(SOURCE, author="me")
+
+    assert (store.get(ID).failure, store.get(ID).state) == (None, PolicyState.READY)
+
+
+def test_a_missing_toolkit_is_recorded_too(store: MemoryStore) -> None:
+    """Whoever looks at the policy learns why it is not there."""
+
+    class Missing:
+        def compile(self, source: PolicySource) -> CompiledPolicy:
+            raise ToolkitMissing
+
+    with pytest.raises(ToolkitMissing):
+        SourcePublisher(store, Missing(), lambda: AT, lambda: None).publish(SOURCE, author="me")
+
+    failure = store.get(ID).failure
+    assert failure is not None
+    assert failure.code == "toolkit-missing"
+
+
+def test_new_data_is_a_new_revision(publisher, store: MemoryStore, announced: list[int]) -> None:
+    """The source stays what the author wrote."""
+    publisher.publish(SOURCE, author="me")
+
+    revision = publisher.publish_data(ID, '{"a": 2}', author="refresh")
+
+    assert (revision.number, revision.data, revision.source, revision.author) == (2, '{"a": 2}', SOURCE, "refresh")
+    assert announced[-1] == store.stamp()
+
+
+def test_the_same_data_changes_nothing(publisher, store: MemoryStore) -> None:
+    """A refresh that brings nothing new leaves no trace."""
+    first = publisher.publish(SOURCE, author="me")
+    stamp = store.stamp()
+
+    assert publisher.publish_data(ID, '{"a": 1}', author="refresh") == first
+    assert store.stamp() == stamp
+
+
+def test_new_data_does_not_hide_a_failure(publisher, store: MemoryStore) -> None:
+    """The newest source still is the one that does not compile."""
+    publisher.publish(SOURCE, author="me")
+    with pytest.raises(CompileError):
+        publisher.publish(BROKEN, author="me")
+    failure = store.get(ID).failure
+
+    publisher.publish_data(ID, '{"a": 2}', author="refresh")
+
+    assert (store.get(ID).failure, store.get(ID).state) == (failure, PolicyState.STALE)
+
+
+@pytest.mark.parametrize("data", ["[]", "{", "null", '{"a": NaN}'])
+def test_wrong_data_is_refused(publisher, store: MemoryStore, data: str) -> None:
+    """Nothing is recorded on the policy: its source is fine."""
+    good = publisher.publish(SOURCE, author="me")
+
+    with pytest.raises(InvalidSource):
+        publisher.publish_data(ID, data, author="me")
+
+    assert (store.get(ID).revision, store.get(ID).failure) == (good, None)
+
+
+def test_data_for_an_unknown_policy_is_refused(publisher) -> None:
+    """Data alone is no policy."""
+    with pytest.raises(PolicyNotFound):
+        publisher.publish_data(ID, "{}", author="me")
+
+
+def test_data_for_a_policy_that_never_worked_is_refused(publisher) -> None:
+    """There is nothing it could be the data of."""
+    with pytest.raises(CompileError):
+        publisher.publish(BROKEN, author="me")
+
+    with pytest.raises(InvalidSource, match="no revision that could take data"):
+        publisher.publish_data(ID, "{}", author="me")
+
+
+def test_fetched_data_survives_the_same_source(publisher) -> None:
+    """A restart or another look at the folder does not undo a refresh."""
+    publisher.publish(SCHEDULED, author="me")
+    fetched = publisher.publish_data(ID, '{"fetched": 1}', author="refresh")
+
+    assert publisher.publish(SCHEDULED, author="me") == fetched
+
+
+def test_fetched_data_survives_new_code(publisher) -> None:
+    """New Rego answers with the data that was fetched last."""
+    publisher.publish(SCHEDULED, author="me")
+    publisher.publish_data(ID, '{"fetched": 1}', author="refresh")
+    respelled = '{"METHOD": "get", "url": "https://h.test", "period": "60s"}'
+
+    revision = publisher.publish(
+        replace(SCHEDULED, rego="package g.n # new", data='{"a": 9}', data_config=respelled), author="me"
+    )
+
+    assert (revision.number, revision.data) == (3, '{"fetched": 1}')
+
+
+@pytest.mark.parametrize("config", [None, CONFIG.replace("h.test", "other.test")])
+def test_another_data_config_starts_from_the_authors_data(publisher, config: str | None) -> None:
+    """Data from one source is not kept as the data of another."""
+    publisher.publish(SCHEDULED, author="me")
+    publisher.publish_data(ID, '{"fetched": 1}', author="refresh")
+
+    assert publisher.publish(replace(SCHEDULED, data_config=config), author="me").data == '{"a": 1}'
+
+
+def test_uploaded_data_goes_with_a_new_source(publisher) -> None:
+    """Without a data-config the author's data.json is the truth."""
+    publisher.publish(SOURCE, author="me")
+    publisher.publish_data(ID, '{"uploaded": 1}', author="admin")
+
+    assert publisher.publish(SOURCE, author="me").data == '{"a": 1}'
+
+
+def test_a_deleted_policy_is_gone(publisher, store: MemoryStore, announced: list[int]) -> None:
+    """And that is announced; what is not there cannot be deleted."""
+    publisher.publish(SOURCE, author="me")
+
+    publisher.delete(ID, author="me")
+
+    assert announced[-1] == store.stamp()
+    with pytest.raises(PolicyNotFound):
+        publisher.delete(ID, author="me")
+
+
+def test_a_lock_survives(publisher, store: MemoryStore) -> None:
+    """New code does not unlock."""
+    publisher.publish(SOURCE, author="me")
+    store.lock(ID, AT)
+
+    publisher.publish(replace(SOURCE, rego="package g.n # new"), author="me")
+
+    assert store.get(ID).locked
+
+
+def test_the_older_of_two_writers_does_not_win(store: MemoryStore, compiler) -> None:
+    """A compile that takes long does not overwrite a later source."""
+    begun, finish = threading.Event(), threading.Event()
+
+    class Slow:
+        def compile(self, source: PolicySource) -> CompiledPolicy:
+            if source.rego.endswith("slow"):
+                begun.set()
+                finish.wait(10)
+            return compiler.compile(source)
+
+    publisher = SourcePublisher(store, Slow(), lambda: AT, lambda: None)
+    first = threading.Thread(target=publisher.publish, args=(replace(SOURCE, rego="slow"),), kwargs={"author": "1"})
+    second = threading.Thread(target=publisher.publish, args=(replace(SOURCE, rego="quick"),), kwargs={"author": "2"})
+    first.start()
+    begun.wait(10)
+    second.start()
+    finish.set()
+    first.join(10)
+    second.join(10)
+
+    active = store.get(ID).revision
+    assert active is not None
+    assert (active.number, active.source.rego) == (2, "quick")
+
+
+def test_writers_in_other_processes_are_waited_for(store: MemoryStore, compiler) -> None:
+    """Between reading and writing a revision nobody else writes."""
+    held = f"publish:{ID}"
+    store.acquire(held, "other", until=AT + timedelta(hours=1), at=AT)
+    pauses: list[float] = []
+
+    def wait(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            store.release(held, "other")
+
+    turns = Turns(store, lambda: AT, wait=wait)
+    SourcePublisher(store, compiler, lambda: AT, lambda: None, turns=turns).publish(SOURCE, author="me")
+
+    assert len(pauses) == 3
+    assert store.acquire(held, "anybody", until=AT, at=AT)  # the lease was given back
+
+
+def test_a_writer_that_never_ends_is_reported(store: MemoryStore, compiler) -> None:
+    """Waiting has an end, and nothing was written."""
+    store.acquire(f"publish:{ID}", "other", until=AT + timedelta(hours=1), at=AT)
+    turns = Turns(store, lambda: AT, wait=lambda _seconds: None)
+
+    with pytest.raises(StoreUnavailable, match=r"writing r/g/n/1\.0"):
+        SourcePublisher(store, compiler, lambda: AT, lambda: None, turns=turns).publish(SOURCE, author="me")
+
+
+def test_the_lease_of_a_crashed_writer_runs_out(store: MemoryStore, compiler) -> None:
+    """The next one only waits as long as the lease lasts."""
+    store.acquire(f"publish:{ID}", "crashed", until=AT + timedelta(seconds=20), at=AT)
+    now = [AT]
+
+    def wait(seconds: float) -> None:
+        now[0] += timedelta(seconds=seconds)
+
+    turns = Turns(store, lambda: now[0], wait=wait)
+    SourcePublisher(store, compiler, lambda: AT, lambda: None, turns=turns).publish(SOURCE, author="me")
+
+    assert store.get(ID).state is PolicyState.READY
