@@ -1,0 +1,1 @@
+"""Benchmarks: our figure, the peer's figure of the same run, and the ratio."""
