@@ -15,11 +15,11 @@ from typing import Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from policy_server.model.policy import PolicyId
+from policy_server.publishing.duration import parse_duration
 
 T = TypeVar("T")
+U = TypeVar("U")
 
-_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h)")
 _SIZE: Final = re.compile(r"(\d+)\s*(?:([kmg])(i?)b?|b)?", re.IGNORECASE)
 _YES: Final = frozenset({"1", "t", "true", "yes", "on"})
 _NO: Final = frozenset({"0", "f", "false", "no", "off"})
@@ -61,6 +61,10 @@ class Kind(Generic[T]):
     says: str
     read: Callable[[object], T]
 
+    def then(self, make: Callable[[T], U]) -> "Kind[U]":
+        """Return a kind that is written the same and makes something else of what was read."""
+        return Kind(self.says, lambda value: make(self.read(value)))
+
 
 def _text(value: object) -> str:
     if isinstance(value, str):
@@ -100,12 +104,12 @@ def number(low: int, high: int) -> Kind[int]:
 def seconds(text: str) -> float | None:
     """Read a duration as Go writes it (``1h30m``, ``250ms``) or plain seconds; None when it is neither."""
     text = text.strip()
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
         return float(text)
-    if not text or _DURATION.sub("", text):
+    try:
+        return parse_duration(text) / 1e9
+    except ValueError:
         return None
-    parts = re.findall(r"([\d.]+)(\D+)", text)
-    return float(sum(float(amount) * _UNITS[unit] for amount, unit in parts))
 
 
 def duration(low: float, high: float) -> Kind[float]:

@@ -136,9 +136,9 @@ class Settings:
     )
     feed_poll: float = _setting(
         "Policies",
-        notation.duration(0, 3600),
-        "Look at the folders this often, for network mounts; 0 waits for the system's notifications.",
-        default=0.0,
+        notation.duration(0.1, 3600),
+        "How often to look at folders on which the system gives no notice of changes, such as network mounts.",
+        default=10.0,
     )
     lock_on_validation_failure: bool = _setting(
         "Policies",
@@ -231,16 +231,18 @@ class Settings:
     @property
     def bind(self) -> str:
         """The address to listen on, as gunicorn takes it."""
-        host = self.host or "0.0.0.0"  # noqa: S104 - what an empty host asks for
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        return _join(self.host or "0.0.0.0", self.port)  # noqa: S104 - what an empty host asks for
+
+    @property
+    def local_url(self) -> str:
+        """An address that reaches this server from the same machine."""
+        everywhere = self.host in {"", "0.0.0.0", "::"}  # noqa: S104 - compared only
+        return f"http://{_join('127.0.0.1' if everywhere else self.host, self.port)}"
 
     @property
     def url(self) -> str:
-        """The address to show: the external one, or one that works on this machine."""
-        if self.external_url:
-            return self.external_url
-        host = "127.0.0.1" if self.host in {"", "0.0.0.0", "::"} else self.host  # noqa: S104 - compared only
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        """The address to show to people."""
+        return self.external_url or self.local_url
 
     def pexip_route(self, kind: RequestKind) -> "Route":
         """Return what was set for one kind of Pexip request."""
@@ -260,6 +262,10 @@ class Settings:
             else notation.shown(getattr(self, name))
             for name, about in declared()
         }
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def declared() -> Iterator[tuple[str, About]]:

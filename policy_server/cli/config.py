@@ -1,0 +1,82 @@
+"""Shows the settings: their values and where each came from, or the reference page."""
+
+from typing import Annotated
+
+import typer
+
+from policy_server.cli import options, output
+from policy_server.settings import declared, load_settings, variable
+
+app = typer.Typer(help="The settings.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    redact: Annotated[bool, typer.Option("--redact/--reveal", help="Cover secrets, or show them.")] = True,
+    changed: Annotated[bool, typer.Option("--changed", help="Only what is not the default.")] = False,
+    form: options.Output = options.Format.PRETTY,
+    config: options.Config = None,
+    state_dir: options.StateDir = None,
+    assignments: options.Assignments = None,
+) -> None:
+    """Print every setting, its value and where that came from."""
+    settings = options.settings_from(config, assignments, state_dir=state_dir)
+    for warning in settings.warnings:
+        output.say(f"warning: {warning}")
+    values = settings.dump(redact=redact)
+    names = [name for name in values if not changed or settings.origins[name] != "default"]
+    if form is options.Format.JSON:
+        output.write_json({name: {"value": values[name], "from": settings.origins[name]} for name in names})
+    else:
+        output.write_table(
+            ("SETTING", "VALUE", "FROM"), [(name, values[name], settings.origins[name]) for name in names]
+        )
+
+
+@app.command()
+def check(config: options.Config = None, assignments: options.Assignments = None) -> None:
+    """Check the settings; exit 3 when they cannot be used."""
+    settings = options.settings_from(config, assignments)
+    for warning in settings.warnings:
+        output.say(f"warning: {warning}")
+    output.say("the settings can be used")
+
+
+@app.command()
+def reference() -> None:
+    """Print the reference of all settings in Markdown: docs/settings.md."""
+    print(markdown(), end="")
+
+
+def markdown() -> str:
+    """Return the reference of all settings, made from their declaration."""
+    defaults = load_settings(environ={"HOME": "/"}).dump()
+    lines = [_HEAD]
+    group = ""
+    for name, about in declared():
+        if about.group != group:
+            group = about.group
+            lines.append(f"\n## {group}\n\n| setting | variable | value | default | meaning |\n|---|---|---|---|---|\n")
+        default = about.shown or (f"`{defaults[name]}`" if defaults[name] else "none")
+        names = f"`{variable(name)}`" + (f", `{variable(name)}_FILE`" if about.secret else "")
+        lines.append(f"| `{name}` | {names} | {about.kind.says} | {default} | {about.help} |\n")
+    return "".join(lines)
+
+
+_HEAD = """# Settings
+
+Made by `policy-server config reference`; a test compares. Defaults < file < environment < flags.
+
+- **File**: TOML, named by `--config` or `POLICY_CONFIG_FILE`. Keys are the names in the first column; the parts of a
+  name may be written as tables, so that `[pexip.service]` with `enabled = false` is `pexip_service_enabled`.
+- **Environment**: the second column; two underscores count as one. An empty variable is as good as none, but for
+  `POLICY_HOST`. Secrets may be in a file that `…_FILE` names.
+- **Flags**: `policy-server serve --help`; every setting can be given as `--set name=value`.
+- An unknown name is refused, with a suggestion. `policy-server config show` prints what is in force and where it is
+  from.
+
+The variables of the policy service are understood: `HTTP_HOST`, `HTTP_PORT`, `HTTP_IDLE_TIMEOUT`, `LOG_LEVEL`,
+`METRICS_ADDR`, `EXTERNAL_HTTP_ADDR` and `REFRESHER_POLL_INTERVAL` mean what they mean there; `WEB_CONCURRENCY` sets the
+workers. `MONGO_ADDR`, `POLICY_REPOSITORY_CLONE_URL`, `AUTH_ENABLED=true` and `IP_FILTER_ENABLE=true` stop the start,
+because this release does not have what they ask for and ignoring them would be dangerous; the others give a warning.
+"""

@@ -1,0 +1,128 @@
+"""Starts the server: looks first, then becomes gunicorn."""
+
+import errno
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from policy_server.cli import options
+from policy_server.cli.output import say
+from policy_server.environment import CONFIG_FILE
+from policy_server.model.errors import SettingsError, StoreUnavailable
+from policy_server.settings import Settings, to_environ
+from policy_server.version import VERSION
+
+
+def serve(
+    config: options.Config = None,
+    host: Annotated[str | None, typer.Option(help="Where to listen; empty means all interfaces.")] = None,
+    port: Annotated[int | None, typer.Option("--port", "-p", help="The TCP port.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", "-w", help="Worker processes.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Request threads of each worker.")] = None,
+    state_dir: options.StateDir = None,
+    storage_url: Annotated[str | None, typer.Option(metavar="URL", help="sqlite:///path or memory:")] = None,
+    folder: Annotated[
+        list[str] | None, typer.Option(metavar="REPOSITORY=DIR", help="Follow a directory of policies; repeatable.")
+    ] = None,
+    bundled: Annotated[bool | None, typer.Option("--bundled/--no-bundled", help="The Pexip policies.")] = None,
+    external_url: Annotated[str | None, typer.Option(metavar="URL", help="The address callers use.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning, error or critical.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="auto, json or console.")] = None,
+    assignments: options.Assignments = None,
+) -> None:
+    """Start the server."""
+    flags: dict[str, object] = {
+        "host": host, "port": port, "workers": workers, "threads": threads, "state_dir": state_dir,
+        "storage_url": storage_url, "folders": folder, "bundled": bundled, "external_url": external_url,
+        "log_level": log_level, "log_format": log_format,
+    }  # fmt: skip
+    overrides = options.assigned(assignments) | options.given(flags)
+    settings = options.settings_from(config, assignments, **flags)
+    for warning in settings.warnings:
+        say(f"warning: {warning}")
+    check_state_dir(settings.state_dir)
+    check_port(settings)
+    prepare_store(settings)
+    greet(settings)
+    become_gunicorn(config, overrides)
+
+
+def check_state_dir(directory: Path) -> None:
+    """Make the state directory; SettingsError when nothing can be written there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"the state directory {directory} cannot be written ({error.strerror}); "
+            "choose another with --state-dir or POLICY_STATE_DIR"
+        ) from error
+
+
+def check_port(settings: Settings) -> None:
+    """Find out whether the address is free; SettingsError when it is not."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise SettingsError(_why_not(settings, error)) from error
+
+
+def _why_not(settings: Settings, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {settings.port} is in use; stop the program that has it, or choose another with --port"
+    if error.errno == errno.EACCES:
+        return f"port {settings.port} needs more rights than this user has; choose one above 1023 with --port"
+    return f"{settings.bind} cannot be listened on: {error.strerror or error}"
+
+
+def prepare_store(settings: Settings) -> None:
+    """Bring the store up to date and publish the bundled policies, before workers come."""
+    if settings.storage_url == "memory:":
+        return
+    from policy_server.assembly import assemble
+
+    assembly = assemble(settings)
+    try:
+        assembly.store.ping()
+        if settings.bundled:
+            assembly.bundled.seed()
+    except StoreUnavailable as error:
+        raise SettingsError(f"the store {settings.database} cannot be used: {error.message}") from error
+    finally:
+        assembly.store.close()
+
+
+def greet(settings: Settings) -> None:
+    """Print addresses to try, ready to paste."""
+    url = settings.url
+    service = settings.pexip_service_policy
+    say(f"policy-server {VERSION} on {url}, {settings.workers} workers, state in {settings.state_dir}\n")
+    say("Ask as a Pexip node does:")
+    say(f"  curl -s '{url}/policy/v1/service/configuration?local_alias=my-vmr-kari&protocol=sip'\n")
+    say("Ask the same policy as the policy service does:")
+    body = '{"alias": {"text": "my-vmr-kari"}}'
+    say(f"  curl -s '{url}/policy/{service}/evaluation' -H 'Content-Type: application/json' -d '{body}'\n")
+    say(f"Policies       {url}/v1/policies")
+    say(f"Documentation  {url}/docs\n")
+    if settings.host not in {"127.0.0.1", "localhost", "::1"} and not settings.pexip_credentials:
+        say("warning: everybody who reaches this address is answered; POLICY_PEXIP_CREDENTIALS asks for a password")
+
+
+def become_gunicorn(config: Path | None, overrides: dict[str, object]) -> NoReturn:
+    """Replace this process by gunicorn, so that signals reach it without a middleman."""
+    environ = os.environ | to_environ(overrides)
+    if config is not None:
+        environ[CONFIG_FILE] = str(config.absolute())
+    conf = Path(__file__).parent.parent / "gunicorn_conf.py"
+    sys.stderr.flush()
+    # -P keeps the current directory from shadowing modules.
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "gunicorn", "--config", str(conf)], environ)  # noqa: S606 - no shell is meant
