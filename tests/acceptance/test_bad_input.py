@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,17 @@ import requests
 from acceptance_server import ROOT, Server, free_port, wait_until
 
 SERVE = [sys.executable, "-P", "-m", "policy_server", "serve"]
+PRESENT = "/policy/bundled/pexip/service/1.0/evaluation"
 MISSING = "/policy/demo/g/missing/1.0/evaluation"
+
+ENDLESS = """package g.endless
+
+x := count([1 | some i in numbers.range(1, 40000); some j in numbers.range(1, 40000); i == -j])
+"""
+HUNGRY = """package g.hungry
+
+x := [s | some i in numbers.range(1, 3000000); s := concat("", ["abcdefghij", format_int(i, 10)])]
+"""
 
 
 def pexip_answers(server: Server) -> bool:
@@ -57,7 +68,7 @@ def test_an_unknown_policy_is_404(server: Server) -> None:
 
 def test_a_body_that_is_not_json_is_400(server: Server) -> None:
     """Also when the policy exists."""
-    reply = requests.post(f"{server.url}/policy/bundled/pexip/service/1.0/evaluation", data="{nope", timeout=5)
+    reply = requests.post(server.url + PRESENT, data="{nope", timeout=5)
 
     assert reply.status_code == 400
     assert reply.json()["kind"] == 1
@@ -66,9 +77,7 @@ def test_a_body_that_is_not_json_is_400(server: Server) -> None:
 def test_a_body_of_50_mb_is_413(server: Server) -> None:
     """It is refused without being read; the connection may break while it is being sent."""
     try:
-        reply = requests.post(
-            f"{server.url}/policy/bundled/pexip/service/1.0/evaluation", data=b" " * (50 << 20), timeout=30
-        )
+        reply = requests.post(server.url + PRESENT, data=b" " * (50 << 20), timeout=30)
     except requests.ConnectionError:
         pass
     else:
@@ -104,10 +113,7 @@ def test_invalid_utf8_in_a_query_is_answered(server: Server) -> None:
 
 def test_an_endless_policy_ends_at_its_deadline(server: Server) -> None:
     """The caller gets an error, the worker lives, others are answered meanwhile."""
-    server.write(
-        "endless",
-        "package g.endless\n\nx := count([1 | some i in numbers.range(1, 40000); some j in numbers.range(1, 40000); i == -j])\n",
-    )
+    server.write("endless", ENDLESS)
     wait_until(lambda: server.show("endless").get("state") == "ready", "the policy is there")
     workers = server.workers()
 
@@ -121,10 +127,7 @@ def test_an_endless_policy_ends_at_its_deadline(server: Server) -> None:
 
 def test_a_policy_that_eats_memory_is_stopped(server: Server) -> None:
     """The caller gets an error, the worker lives."""
-    server.write(
-        "hungry",
-        'package g.hungry\n\nx := [s | some i in numbers.range(1, 3000000); s := concat("", ["abcdefghij", format_int(i, 10)])]\n',
-    )
+    server.write("hungry", HUNGRY)
     wait_until(lambda: server.show("hungry").get("state") == "ready", "the policy is there")
     workers = server.workers()
 
@@ -167,13 +170,13 @@ def test_a_state_directory_that_cannot_be_written_is_one_clear_sentence(tmp_path
 
 @pytest.mark.parametrize("wrong", ["missing", "garbage"])
 def test_a_missing_or_wrong_toolkit_stops_only_compiling(
-    tmp_path: Path, new_server: "type[Server]", wrong: str
+    tmp_path: Path, new_server: Callable[..., Server], wrong: str
 ) -> None:
     """Bundled policies answer; a new policy is listed with what to do about the toolkit."""
     toolkit = tmp_path / "opa-toolkit.wasm"
     if wrong == "garbage":
         toolkit.write_bytes(b"\0asm but not really")
-    server = new_server(toolkit=str(toolkit))  # type: ignore[call-arg] # a factory, see conftest
+    server = new_server(toolkit=str(toolkit))
     server.start()
 
     server.write("late", "package g.late\n\nx := 1\n")
