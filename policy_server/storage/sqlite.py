@@ -50,7 +50,7 @@ class SqliteFile:
 
     def __init__(self, path: Path, *, patience: float = 30.0) -> None:
         """Keep the path; ``patience`` is how many seconds a writer waits for its turn."""
-        self.path = path
+        self.path = path.absolute()  # another working directory later is not another database
         self._patience = patience
         self._forget()
 
@@ -217,7 +217,7 @@ class SqliteFile:
     def _connect(self, *, foreign_keys: bool, remember: bool) -> sqlite3.Connection:
         # mode=rw: a missing database is an error that says so, never an empty one.
         connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode=rw",
+            f"{self.path.as_uri()}?mode=rw",
             uri=True,
             timeout=self._patience,
             isolation_level=None,

@@ -1,34 +1,13 @@
-"""The backends that must all behave alike.
+"""Give the contract tests every backend in turn."""
 
-A new backend is one more line in ``BACKENDS``: its name, how to get the URL of
-an empty database in a directory, and whether processes can share it. A backend
-that needs a server starts it in its ``url`` function and skips, loudly, at home
-when there is none.
-"""
-
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from contract_backends import BACKENDS
 
 from policy_server.ports import Store
 from policy_server.storage.opening import open_store
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """One way to keep things."""
-
-    name: str
-    url: Callable[[Path], str]
-    shared: bool
-
-
-BACKENDS = (
-    Backend("memory", lambda _: "memory:", shared=False),
-    Backend("sqlite", lambda place: f"sqlite:///{place / 'state' / 'policies.db'}", shared=True),
-)
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)

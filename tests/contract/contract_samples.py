@@ -77,3 +77,10 @@ def refresh(policy: PolicyId = POLICY, *, failures: int = 0) -> RefreshState:
         digest="abc",
         failures=failures,
     )
+
+
+def active(store: Store, policy: PolicyId = POLICY) -> Revision:
+    """Return the active revision of a policy that has one."""
+    revision = store.get(policy).revision
+    assert revision is not None
+    return revision

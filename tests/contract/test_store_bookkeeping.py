@@ -4,7 +4,7 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 
-from contract_samples import NOON, OTHER, POLICY, later, publish, refresh
+from contract_samples import NOON, OTHER, POLICY, active, later, publish, refresh
 
 from policy_server.model.policy import PolicyFilter, PolicyId
 from policy_server.model.refresh import RefreshState
@@ -156,7 +156,7 @@ def test_threads_share_a_store(store: Store) -> None:
                 stamp = store.stamp()
                 assert stamp > last
                 last = stamp
-                assert number + 1 == store.get(replace(POLICY, name=f"n{worker}")).revision.number  # type: ignore[union-attr]
+                assert number + 1 == active(store, replace(POLICY, name=f"n{worker}")).number
         except BaseException as error:  # noqa: BLE001 - handed to the test's thread
             errors.append(error)
 

@@ -1,0 +1,92 @@
+"""A second process on the same store, for the contract tests.
+
+Started as ``contract_worker.py URL TASK [ARGUMENT…]``; says ``ready`` when the
+store is open, waits for a line, then works and prints one line for every write
+that the store acknowledged, and for nothing else.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from contract_samples import NOON, compiled, later, refresh, source
+
+from policy_server.model.policy import PolicyId
+from policy_server.ports import Store
+from policy_server.storage.opening import open_store
+
+
+def data_of(mark: str) -> str:
+    """Make a data document of about 100 kB that tells which publish it belongs to."""
+    return json.dumps({"mark": mark, "filling": mark * (100_000 // len(mark))})
+
+
+def say(**line: object) -> None:
+    """Print one acknowledgement."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def stream(store: Store, start: str) -> None:
+    """Publish, lock or unlock, save refresh state, for ever; ``start`` is the first number."""
+    number = int(start)
+    while True:
+        policy = PolicyId("crash", "g", f"n{number % 3}", "1")
+        mark = f"m{number}"
+        store.publish(
+            source(policy, mark=mark, data="{}"), compiled(mark), data=data_of(mark), digest=mark, author="w", at=NOON
+        )
+        say(did="publish", policy=str(policy), number=number, value=mark)
+        (store.unlock if store.get(policy).locked else store.lock)(policy, NOON)
+        say(did="lock", policy=str(policy), number=number)
+        store.save_refresh(refresh(policy, failures=number))
+        say(did="refresh", policy=str(policy), number=number, value=number)
+        number += 1
+
+
+def write(store: Store, name: str, count: str) -> None:
+    """Publish and lock as fast as possible; tell the stamp after every write."""
+    policy = PolicyId("busy", "g", name, "1")
+    for number in range(int(count)):
+        mark = f"{name}-{number}"
+        store.publish(source(policy, mark=mark), compiled(mark), data=data_of(mark), digest=mark, author="w", at=NOON)
+        say(stamp=store.stamp())
+        (store.unlock if number % 2 else store.lock)(policy, NOON)
+        say(stamp=store.stamp())
+
+
+def race(store: Store, name: str, count: str) -> None:
+    """Try to take the same leases as everybody else; tell which."""
+    won = [number for number in range(int(count)) if store.acquire(f"l{number}", name, until=later(60), at=NOON)]
+    say(won=won)
+
+
+def obey(store: Store, policy: str) -> None:
+    """Lock and unlock one policy as told, line by line."""
+    for order in lines():
+        (store.lock if order == "lock" else store.unlock)(PolicyId.parse(policy), NOON)
+        say(did=order)
+
+
+def lines() -> Iterator[str]:
+    """Read orders until there are no more."""
+    for line in sys.stdin:
+        yield line.strip()
+
+
+TASKS = {"stream": stream, "write": write, "race": race, "obey": obey, "open": lambda store: store.ping()}
+
+
+def main() -> None:
+    """Open the store, say so, wait for the start, work."""
+    url, task, *arguments = sys.argv[1:]
+    late = task == "open"
+    store = None if late else open_store(url)
+    say(did="ready", script=Path(__file__).name)
+    sys.stdin.readline()
+    TASKS[task](store or open_store(url), *arguments)  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    main()

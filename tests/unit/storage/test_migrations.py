@@ -1,0 +1,130 @@
+"""How a database comes to the tables that this version needs."""
+
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from policy_server.model.errors import StoreUnavailable
+from policy_server.storage.migrations import schema
+from policy_server.storage.sql import SqlStore
+from policy_server.storage.sqlite import SqliteFile
+from policy_server.storage.tables import SCHEMA, metadata
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database will be, with a name that is awkward in URLs and in configuration files."""
+    return tmp_path / "100% state?#" / "policies.db"
+
+
+def migrate(path: Path) -> SqlStore:
+    """Return a store with tables."""
+    store = SqlStore(f"sqlite:///{path}")
+    store.migrate()
+    return store
+
+
+def test_migrations_make_exactly_the_tables_that_the_code_uses(path: Path) -> None:
+    """What the steps make and what the queries are written for are the same."""
+    migrate(path)
+
+    with SqliteFile(path).reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_code_is_written_for_the_last_migration() -> None:
+    """Adding a step without telling the code is noticed."""
+    assert ScriptDirectory.from_config(schema._config()).get_current_head() == SCHEMA
+
+
+def test_migrating_again_changes_nothing(path: Path) -> None:
+    """Every start migrates."""
+    store = migrate(path)
+    store.close()
+    before = path.read_bytes()
+
+    store.migrate()
+
+    assert path.read_bytes() == before
+
+
+def test_an_existing_file_keeps_its_permissions(path: Path) -> None:
+    """Who opened the database to a group on purpose finds it so."""
+    path.parent.mkdir(mode=0o750)
+    path.touch(mode=0o640)
+
+    migrate(path)
+
+    assert (stat.S_IMODE(path.parent.stat().st_mode), stat.S_IMODE(path.stat().st_mode)) == (0o750, 0o640)
+
+
+def test_a_migration_that_breaks_off_leaves_what_was_there(path: Path) -> None:
+    """All steps are one transaction; the next start begins anew."""
+
+    def break_off() -> None:
+        with SqliteFile(path).migrating() as connection:
+            schema.upgrade(connection, "here")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+    store = migrate(path)
+    store.ping()
+    store.close()
+
+
+def test_a_database_of_a_newer_version_is_left_alone(path: Path) -> None:
+    """An older program says so, instead of writing into tables it does not know."""
+    migrate(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    store = SqlStore(f"sqlite:///{path}")
+
+    for ask in (store.migrate, store.ping):
+        with pytest.raises(StoreUnavailable, match=r"made by a newer version .*schema 9999, this one knows 0001"):
+            ask()
+    store.close()
+
+
+def test_a_migration_that_leaves_dangling_rows_is_undone(path: Path) -> None:
+    """Foreign keys rest while tables are rebuilt, so they are checked before the end."""
+    migrate(path).close()
+
+    with (
+        pytest.raises(StoreUnavailable, match="was undone: it left dangling rows"),
+        SqliteFile(path).migrating() as connection,
+    ):
+        connection.exec_driver_sql(
+            "INSERT INTO revisions (policy_id, number, digest, author, created_at, dialect, origin, module,"
+            " source_digest, opa_version, compiled_dialect, entrypoints, builtins, rego)"
+            " VALUES (77, 1, '', '', 0, '', '', '', '', '', '', '', '', '')"
+        )
+
+    with closing(sqlite3.connect(path)) as plain:
+        assert plain.execute("SELECT count(*) FROM revisions").fetchone() == (0,)
+
+
+def test_steps_can_be_taken_back(path: Path) -> None:
+    """The first step undone leaves an empty database."""
+    migrate(path).close()
+    config = schema._config()
+
+    with SqliteFile(path).migrating() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+
+    with closing(sqlite3.connect(path)) as plain:
+        names = {name for (name,) in plain.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite%'")}
+    assert names - {"alembic_version", "pk_alembic_version"} == set()
