@@ -63,9 +63,7 @@ class RegoCompiler:
         inspected = cast("Mapping[str, Mapping[str, JsonObject]]", self._toolkit.inspect(modules, dialect=dialect))
         file = inspected["files"][FILE]
         _check_package(source, file)
-        built = self._toolkit.make(
-            modules, entrypoints_of(file), dialect=dialect, builtins=self._declarations
-        )
+        built = self._toolkit.make(modules, entrypoints_of(file), dialect=dialect, builtins=self._declarations)
         manifest = Manifest(
             digest=hashlib.sha256(built.wasm).hexdigest(),
             source_digest=hashlib.sha256(source.rego.encode()).hexdigest(),

@@ -104,7 +104,7 @@ class MachineCode:
             raise ToolkitError(f"The cache directory {self._cache} cannot be made: {error.strerror}.") from error
         if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & 0o022:
             raise ToolkitError(
-                f"The cache directory {self._cache} must be a directory that only this user can write to; it holds code."
+                f"The cache directory {self._cache} must be one that only this user can write to: it holds code."
             )
 
     def _keep(self, target: Path, key: str, module: wasmtime.Module) -> None:

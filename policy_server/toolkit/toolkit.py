@@ -10,18 +10,14 @@ from typing import cast
 
 from policy_server.model.errors import (
     BuiltinFailed,
-    CompileError,
     CompileLimit,
-    EvaluationError,
     EvaluationTimeout,
     MemoryExceeded,
-    PolicyServerError,
-    Problem,
-    RuleConflict,
     ToolkitError,
 )
 from policy_server.model.policy import Dialect
 from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
+from policy_server.toolkit.answers import result_of
 from policy_server.toolkit.instance import Answered, HostCall, Instance, OutOfMemory, OutOfTime
 from policy_server.toolkit.machine import MachineCode, Progress, make_engine
 from policy_server.toolkit.pool import Pool
@@ -200,7 +196,7 @@ class Toolkit:
             host,
         )
 
-    def eval(
+    def eval(  # noqa: PLR0913 these are the options of `opa eval`
         self,
         query: str,
         modules: Mapping[str, str],
@@ -294,7 +290,7 @@ class Toolkit:
         except OutOfMemory as error:
             limit = self._memory_limit >> 20
             raise CompileLimit(f"The compiler needed more than the {limit} MiB of memory it may use.") from error
-        return _result(answer), attached
+        return result_of(answer), attached
 
     def _evaluating(self, request: JsonObject, host: HostCall | None) -> Json:
         try:
@@ -303,7 +299,7 @@ class Toolkit:
             raise EvaluationTimeout(f"The evaluation did not finish within {self._deadline:g} seconds.") from error
         except OutOfMemory as error:
             raise MemoryExceeded from error
-        return _result(answer)
+        return result_of(answer)
 
     def _send(self, request: JsonObject, host: HostCall | None) -> tuple[bytes, bytes]:
         ready = self._ready or self._load()
@@ -333,39 +329,3 @@ class Toolkit:
 def _fixed(dialect: Dialect) -> str:
     # Which dialect AUTO means is decided in `compiler`; here it is the newer one.
     return Dialect.V1 if dialect is Dialect.AUTO else dialect
-
-
-def _result(answer: bytes) -> Json:
-    document = json.loads(answer)
-    if "error" not in document:
-        return cast("Json", document["result"])
-    raise _failure(document["error"])
-
-
-def _failure(said: Mapping[str, Json]) -> PolicyServerError:
-    found = cast("Sequence[Mapping[str, Json]]", said["problems"] or ())
-    problems = [
-        Problem(
-            message=str(each["message"]),
-            file=str(each["file"]),
-            line=cast("int", each["row"]),
-            column=cast("int", each["col"]),
-            code=str(each["code"]),
-        )
-        for each in found
-    ]
-    if not problems:
-        return ToolkitError(f"OPA's toolkit: {said['message']}")
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return _KINDS.get(problems[0].code, _kind(problems[0].code))(f"{problems[0]}{more}", problems=problems)
-
-
-_KINDS: Mapping[str, type[PolicyServerError]] = {
-    "eval_conflict_error": RuleConflict,
-    "eval_builtin_error": BuiltinFailed,
-    "eval_type_error": BuiltinFailed,
-}
-
-
-def _kind(code: str) -> type[PolicyServerError]:
-    return EvaluationError if code.startswith("eval_") else CompileError

@@ -1,0 +1,52 @@
+"""Answers of the toolkit: their results, and their errors as our errors."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from policy_server.model.errors import (
+    BuiltinFailed,
+    CompileError,
+    EvaluationError,
+    PolicyServerError,
+    Problem,
+    RuleConflict,
+    ToolkitError,
+)
+from policy_server.model.values import Json
+
+_KINDS: Mapping[str, type[PolicyServerError]] = {
+    "eval_conflict_error": RuleConflict,
+    "eval_builtin_error": BuiltinFailed,
+    "eval_type_error": BuiltinFailed,
+}
+
+
+def result_of(answer: bytes) -> Json:
+    """Return the result; raise what went wrong, with every problem that OPA names."""
+    document = json.loads(answer)
+    if "error" not in document:
+        return cast("Json", document["result"])
+    raise _failure(document["error"])
+
+
+def _failure(said: Mapping[str, Json]) -> PolicyServerError:
+    found = cast("Sequence[Mapping[str, Json]]", said["problems"] or ())
+    problems = [
+        Problem(
+            message=str(each["message"]),
+            file=str(each["file"]),
+            line=cast("int", each["row"]),
+            column=cast("int", each["col"]),
+            code=str(each["code"]),
+        )
+        for each in found
+    ]
+    if not problems:
+        return ToolkitError(f"OPA's toolkit: {said['message']}")
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return _KINDS.get(problems[0].code, _kind(problems[0].code))(f"{problems[0]}{more}", problems=problems)
+
+
+def _kind(code: str) -> type[PolicyServerError]:
+    return EvaluationError if code.startswith("eval_") else CompileError
