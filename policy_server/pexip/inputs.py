@@ -20,6 +20,10 @@ _TRUE: Final = frozenset({"true", "1", "yes"})
 _FALSE: Final = frozenset({"false", "0", "no"})
 _INTEGER: Final = re.compile(r"-?[0-9]{1,15}")
 _FIELDS: Final = {kind: fields_of(kind) for kind in RequestKind}
+_UNSET_CALL: Final[dict[RequestKind, dict[str, Json]]] = {
+    kind: {field.name: [] if field.type is FieldType.LIST else None for field in fields.values() if field.documented}
+    for kind, fields in _FIELDS.items()
+}
 
 
 def _text(text: str) -> Json:
@@ -69,15 +73,15 @@ def _many(text: str) -> list[str]:
 
 def _call(kind: RequestKind, query: Query) -> dict[str, Json]:
     fields = _FIELDS[kind]
-    call: dict[str, Json] = {
-        field.name: [] if field.type is FieldType.LIST else None for field in fields.values() if field.documented
-    }
-    gathered: dict[str, list[str]] = {}
+    call = dict(_UNSET_CALL[kind])
+    headers: dict[str, list[str]] = {}
     for wire, values in query.items():
-        name = field_name(wire)
-        if name in fields:
-            gathered[name] = gathered.get(name, []) + values
-    for name, values in gathered.items():
+        field = fields.get(wire)
+        if field is not None and field.type is not FieldType.LIST:
+            call[wire] = _typed(field, values)
+        elif (name := field_name(wire)) in fields:
+            headers[name] = headers.get(name, []) + values
+    for name, values in headers.items():
         call[name] = _typed(fields[name], values)
     return call
 
@@ -134,4 +138,6 @@ def input_document(kind: RequestKind, *, alias: str | None, query: Query, receiv
 def unknown_parameters(kind: RequestKind, query: Query) -> tuple[str, ...]:
     """Return the names of parameters this kind of request is not known to have."""
     fields = _FIELDS[kind]
-    return tuple(key for key in query if field_name(key) not in fields and not key.startswith(IDP_PREFIX))
+    return tuple(
+        key for key in query if key not in fields and field_name(key) not in fields and not key.startswith(IDP_PREFIX)
+    )
