@@ -1,5 +1,7 @@
 """Says what the toolkit is, builds it, and makes it ready for this machine."""
 
+from typing import Annotated
+
 import typer
 
 from policy_server.cli import options, output
@@ -9,11 +11,13 @@ app = typer.Typer(help="OPA itself, as a WebAssembly module.", no_args_is_help=T
 
 
 @app.command()
-def build() -> None:
+def build(
+    force: Annotated[bool, typer.Option("--force", help="Build even when it is up to date.")] = False,
+) -> None:
     """Build the toolkit from its Go source; needs Go 1.26 or newer."""
-    from policy_server.toolkit.build import main
+    from policy_server.toolkit.build import build as build_toolkit
 
-    main()
+    print(build_toolkit(force=force, progress=output.say))
 
 
 @app.command()
