@@ -33,7 +33,9 @@ def ours_bytes(wasm: Path, data: bytes, question: bytes) -> Subject:
     from policy_server.embed import load  # noqa: PLC0415 - only one contender's library is installed
 
     policy = load(wasm.read_bytes(), data=json.loads(data))
-    return Subject(lambda: policy.evaluate_json(question), _from_json, policy.set_data)
+    return Subject(
+        lambda: policy.evaluate_json(question), _from_json, lambda value: policy.set_data(json.dumps(value).encode())
+    )
 
 
 def ours_values(wasm: Path, data: bytes, question: bytes) -> Subject:

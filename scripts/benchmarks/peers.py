@@ -1,12 +1,13 @@
 """Fetches the programs we are measured against, each into a place of its own under ``.cache/bench``."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.places import CACHE
+from benchmarks.places import CACHE, ROOT
 from benchmarks.rounds import Unmeasured, progress
 
 OPA_VERSION = "1.22.2"
@@ -36,6 +37,32 @@ def opa() -> Path:
         f"opa {OPA_VERSION} could not be built",
         environment={**os.environ, "GOBIN": str(target.parent), "GOFLAGS": "-trimpath", "CGO_ENABLED": "0"},
     )
+    return target
+
+
+def library() -> Path:
+    """Return a program around OPA's Go library, built from ``golib.go`` with the modules our toolkit pins.
+
+    Raises:
+        Unmeasured: it cannot be built here.
+    """
+    source = Path(__file__).with_name("golib.go").read_bytes()
+    target = CACHE / "bin" / f"opa-library-{hashlib.sha256(source).hexdigest()[:12]}"
+    if target.is_file():
+        return target
+    go = shutil.which("go")
+    if go is None:
+        raise Unmeasured("building a program around OPA's Go library needs Go 1.26 or newer on PATH")
+    progress(f"building a program around OPA's Go library into {target.parent} (once, up to two minutes)")
+    work = CACHE / "golib"
+    work.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (work / "main.go").write_bytes(source)
+    for name in ("go.mod", "go.sum"):
+        shutil.copyfile(ROOT / "policy_server" / "toolkit" / "go" / name, work / name)
+    command = [go, "build", "-trimpath", "-o", str(target), "."]
+    environment = {**os.environ, "CGO_ENABLED": "0"}
+    _run(command, "OPA's Go library could not be built", environment=environment, directory=work)
     return target
 
 
@@ -82,10 +109,18 @@ def _is_opa(path: Path) -> bool:
     return f"Version: {OPA_VERSION}\n" in answer.stdout
 
 
-def _run(command: list[str], failure: str, environment: dict[str, str] | None = None) -> None:
+def _run(
+    command: list[str], failure: str, *, environment: dict[str, str] | None = None, directory: Path | None = None
+) -> None:
     try:
         answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=_INSTALL_SECONDS, env=environment, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_SECONDS,
+            env=environment,
+            cwd=directory,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unmeasured(f"{failure}: {error}") from error

@@ -2,7 +2,7 @@
 
 from benchmarks.book import rule_book
 from benchmarks.cases import Case, conditions, equality
-from benchmarks.engine import OPA, OPA_NOTE, OURS, contenders
+from benchmarks.engine import LIBRARY, OPA, OPA_NOTE, OURS, contenders
 from benchmarks.places import PYTHON
 from benchmarks.report import Report
 from benchmarks.rounds import Unmeasured, interleave, progress
@@ -37,7 +37,7 @@ def _measure(case: Case, rounds: int, *, quick: bool) -> list[Comparison]:
             "µs",
             Better.LESS,
             results.series(OURS, metric),
-            (results.series(OPA, metric),),
+            (results.series(OPA, metric), results.series(LIBRARY, metric)),
             aim=_AIM,
         )
         for metric in ("median", "mean")
