@@ -1,0 +1,292 @@
+"""Settings: what wins over what, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from policy_server.model.errors import SettingsError
+from policy_server.model.policy import PolicyId
+from policy_server.notation import SecretStr
+from policy_server.pexip.kinds import Fallback, RequestKind
+from policy_server.settings import Settings, declared, load_settings, to_environ, variable
+
+
+def load(environ: dict[str, str] | None = None, **others: object) -> Settings:
+    """Load with an environment that holds nothing but what the test says."""
+    return load_settings(environ={"HOME": "/home/kari"} | (environ or {}), **others)  # type: ignore[arg-type]
+
+
+def write(directory: Path, text: str) -> Path:
+    """Write a configuration file."""
+    file = directory / "policy.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_each_source_wins_over_the_ones_before_it(tmp_path: Path) -> None:
+    """Defaults give way to the file, the file to the environment, the environment to flags."""
+    file = write(tmp_path, 'port = 1001\nthreads = 2\nlog_level = "debug"\n')
+
+    settings = load(
+        {"POLICY_THREADS": "3", "POLICY_LOG_LEVEL": "error"}, config=file, overrides={"log_level": "warning"}
+    )
+
+    assert (settings.host, settings.port, settings.threads, settings.log_level) == ("127.0.0.1", 1001, 3, "warning")
+    assert settings.origins["port"] == f"{file}: port"
+    assert settings.origins["threads"] == "POLICY_THREADS"
+    assert settings.origins["log_level"] == "--log-level"
+    assert settings.origins["host"] == "default"
+
+
+def test_the_file_may_be_named_by_a_variable(tmp_path: Path) -> None:
+    """POLICY_CONFIG_FILE names the configuration file."""
+    file = write(tmp_path, "port = 1001\n")
+
+    assert load({"POLICY_CONFIG_FILE": str(file)}).port == 1001
+
+
+def test_tables_in_the_file_spell_longer_names(tmp_path: Path) -> None:
+    """A table's name and the key in it make the name of the setting."""
+    file = write(
+        tmp_path, '[pexip.service]\nenabled = false\n[evaluation]\ndeadline = "250ms"\n[folders]\na = "/srv/a"\n'
+    )
+
+    settings = load(config=file)
+
+    assert not settings.pexip_service_enabled
+    assert settings.evaluation_deadline == 0.25
+    assert settings.folders == (("a", Path("/srv/a")),)
+
+
+def test_a_misspelt_variable_is_refused_with_a_suggestion() -> None:
+    """A name that begins like ours and is none of ours stops the start."""
+    with pytest.raises(SettingsError, match=r"POLICY_PROT is no setting; did you mean POLICY_PORT\?"):
+        load({"POLICY_PROT": "8080"})
+
+
+def test_a_misspelt_key_of_the_file_is_refused_with_a_suggestion(tmp_path: Path) -> None:
+    """An unknown key names the file and what was probably meant."""
+    file = write(tmp_path, "thread = 8\n")
+
+    with pytest.raises(SettingsError, match=r"sets thread, which is no setting; did you mean threads\?"):
+        load(config=file)
+
+
+def test_an_unknown_flag_is_refused() -> None:
+    """What --set names must be a setting."""
+    with pytest.raises(SettingsError, match="wrokers is no setting; did you mean workers"):
+        load(overrides={"wrokers": "2"})
+
+
+def test_every_problem_is_told_at_once() -> None:
+    """Whoever fixes a configuration sees all of it."""
+    with pytest.raises(SettingsError) as caught:
+        load({"POLICY_PORT": "x", "POLICY_THREADS": "0", "POLICY_NONSENSE_NAME": "1"})
+
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("port", "70000", "a whole number from 1 to 65535, not '70000'"),
+        ("bundled", "perhaps", "true or false"),
+        ("log_level", "loud", "one of debug, info, warning, error, critical"),
+        ("evaluation_deadline", "soon", "a length of time such as 2s"),
+        ("evaluation_deadline", "-1s", "a length of time such as 2s"),
+        ("pexip_service_deadline", "6s", "to 5 seconds"),
+        ("evaluation_memory", "1MB", "at least 4194304 bytes"),
+        ("folders", "policies", "repository=path pairs"),
+        ("storage_url", "mongodb://host/db", "this release stores nowhere else yet"),
+        ("external_url", "policy.example.com", "an address such as https://policy.example.com"),
+        ("metrics_address", "2112", r"empty, or host:port"),
+        ("allowed_networks", "10.0.0.0/33", "networks"),
+        ("pexip_service_policy", "pexip/service/1.0", "repository/group/name/version"),
+        ("pexip_avatar_fallback", "reject", "one of 404"),
+        ("host", "not a host", "an address or a host name"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused(name: str, value: str, wanted: str) -> None:
+    """The message names the variable, what it must be, and what was given."""
+    with pytest.raises(SettingsError, match=f"{variable(name)} must be.*{wanted}"):
+        load({variable(name): value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("evaluation_deadline", "1m30s", 90.0),
+        ("evaluation_deadline", "250ms", 0.25),
+        ("evaluation_deadline", "1.5", 1.5),
+        ("evaluation_memory", "64MiB", 64 << 20),
+        ("max_body", "2MB", 2_000_000),
+        ("max_body", "4096", 4096),
+        ("log_level", "WARN", "warning"),
+        ("log_level", "fatal", "critical"),
+        ("bundled", "off", False),
+        ("folders", "a=/srv/a, b=/srv/b", (("a", Path("/srv/a")), ("b", Path("/srv/b")))),
+        ("allowed_networks", "10.0.0.0/8, data.example", ("10.0.0.0/8", "data.example")),
+        ("pexip_service_policy", "mine/pexip/service/2.0", PolicyId("mine", "pexip", "service", "2.0")),
+        ("pexip_service_fallback", "not_found", Fallback.NOT_FOUND),
+        ("pexip_service_fallback", "Reject", Fallback.REJECT),
+        ("pexip__service__enabled", "no", False),
+        ("host", "[::1]", "::1"),
+    ],
+)
+def test_values_are_read_the_way_people_write_them(name: str, value: str, read: object) -> None:
+    """Durations, sizes, lists and words are understood."""
+    assert getattr(load({variable(name): value}), name.replace("__", "_")) == read
+
+
+def test_the_policy_services_names_are_understood() -> None:
+    """Whoever comes from the policy service keeps the variables."""
+    environ = {
+        "HTTP_HOST": "",
+        "HTTP_PORT": "9000",
+        "LOG_LEVEL": "DEBUG",
+        "METRICS_ADDR": ":2112",
+        "EXTERNAL_HTTP_ADDR": "http://policy:8080",
+        "REFRESHER_POLL_INTERVAL": "10s",
+        "WEB_CONCURRENCY": "3",
+    }
+
+    settings = load(environ)
+
+    assert (settings.bind, settings.url) == ("0.0.0.0:9000", "http://policy:8080")
+    assert (settings.log_level, settings.metrics_address) == ("debug", ":2112")
+    assert (settings.refresh_poll, settings.workers) == (10.0, 3)
+
+
+def test_our_own_name_wins_over_the_policy_services() -> None:
+    """Where both are set, ours counts."""
+    assert load({"HTTP_PORT": "9000", "POLICY_PORT": "9001"}).port == 9001
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MONGO_ADDR", "mongodb://db"),
+        ("POLICY_REPOSITORY_CLONE_URL", "https://git.example/policies"),
+        ("AUTH_ENABLED", "true"),
+        ("IP_FILTER_ENABLE", "1"),
+    ],
+)
+def test_what_must_not_be_ignored_stops_the_start(name: str, value: str) -> None:
+    """Storage and protection that this release lacks are not silently left out."""
+    with pytest.raises(SettingsError, match=f"{name} is set, but this release cannot"):
+        load({name: value})
+
+
+def test_protection_that_is_switched_off_is_no_problem() -> None:
+    """AUTH_ENABLED=false asks for nothing."""
+    assert load({"AUTH_ENABLED": "false", "IP_FILTER_ENABLE": "false", "MONGO_ADDR": ""}).warnings == ()
+
+
+def test_what_may_be_ignored_gives_a_warning() -> None:
+    """Addresses of services that are not used yet are named in the log."""
+    settings = load({"CACHE_ADDR": "http://cache", "NATS_ADDR": "nats://nats"})
+
+    assert [warning.split(":")[0] for warning in settings.warnings] == [
+        "CACHE_ADDR has no effect",
+        "NATS_ADDR has no effect",
+    ]
+
+
+def test_variables_that_kubernetes_makes_are_left_alone() -> None:
+    """A service called policy puts POLICY_PORT=tcp://… and others into every container beside it."""
+    environ = {
+        "POLICY_PORT": "tcp://10.0.0.1:8080",
+        "POLICY_SERVICE_HOST": "10.0.0.1",
+        "POLICY_SERVICE_PORT_HTTP": "8080",
+        "POLICY_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "POLICY_SERVER_PORT": "tcp://10.0.0.2:8080",
+        "POLICY_SERVER_PORT_8080_TCP": "tcp://10.0.0.2:8080",
+    }
+
+    assert load(environ).port == 8080
+
+
+def test_an_empty_variable_is_as_good_as_none() -> None:
+    """Compose files pass empty variables on."""
+    assert load({"POLICY_PORT": "", "WEB_CONCURRENCY": ""}).port == 8080
+
+
+def test_storage_in_memory_has_one_worker() -> None:
+    """Each worker would have a truth of its own."""
+    assert load({"POLICY_STORAGE_URL": "memory:"}).workers == 1
+    with pytest.raises(SettingsError, match="storage in memory allows one worker only, but WEB_CONCURRENCY asks for 2"):
+        load({"POLICY_STORAGE_URL": "memory:", "WEB_CONCURRENCY": "2"})
+
+
+def test_credentials_are_never_shown() -> None:
+    """Neither dump, nor repr, nor an error about them holds a password."""
+    settings = load({"POLICY_PEXIP_CREDENTIALS": "pexip:s3cret"})
+
+    assert settings.pexip_credentials == (("pexip", SecretStr("s3cret")),)
+    assert "s3cret" not in repr(settings)
+    assert "s3cret" not in str(settings.dump())
+    assert settings.dump(redact=False)["pexip_credentials"] == "pexip:s3cret"
+    with pytest.raises(SettingsError) as caught:
+        load({"POLICY_PEXIP_CREDENTIALS": "s3cret"})
+    assert "s3cret" not in str(caught.value)
+
+
+def test_credentials_may_be_in_a_file(tmp_path: Path) -> None:
+    """Each line of the file is one pair, so that passwords may hold commas."""
+    file = tmp_path / "credentials"
+    file.write_text("pexip:a,b\nold:c", encoding="utf-8")
+
+    settings = load({"POLICY_PEXIP_CREDENTIALS_FILE": str(file)})
+
+    assert settings.pexip_credentials == (("pexip", SecretStr("a,b")), ("old", SecretStr("c")))
+
+
+def test_a_secret_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """The message names the variable and the file."""
+    with pytest.raises(SettingsError, match="that POLICY_PEXIP_CREDENTIALS_FILE names cannot be read"):
+        load({"POLICY_PEXIP_CREDENTIALS_FILE": str(tmp_path / "none")})
+
+
+@pytest.mark.parametrize("text", ["port = ", b"\xff\xfe".decode("latin-1")])
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, text: str) -> None:
+    """A broken file is a clear error."""
+    file = write(tmp_path, text)
+
+    with pytest.raises(SettingsError, match="is not TOML"):
+        load(config=file)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """A missing file is an error, not an empty configuration."""
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+        load(config=tmp_path / "none.toml")
+
+
+def test_state_is_kept_where_the_desktop_says() -> None:
+    """XDG_STATE_HOME is honoured, and has a default."""
+    assert load({"XDG_STATE_HOME": "/state"}).state_dir == Path("/state/policy-server")
+    assert load().state_dir == Path("/home/kari/.local/state/policy-server")
+    assert load().database == "sqlite:////home/kari/.local/state/policy-server/policies.db"
+
+
+@pytest.mark.parametrize("kind", RequestKind)
+def test_every_kind_of_request_has_a_bundled_policy(kind: RequestKind) -> None:
+    """Out of the box each of the six is on and answered by the policy of its name."""
+    route = load().pexip_route(kind)
+
+    assert (route.enabled, route.fallback, route.deadline) == (True, Fallback.NOT_FOUND, 2.0)
+    assert route.policy == PolicyId("bundled", "pexip", str(kind), "1.0")
+
+
+def test_what_is_dumped_can_be_read_again() -> None:
+    """Every value is shown in the form its reader takes."""
+    settings = load({"POLICY_FOLDERS": "a=/srv/a", "POLICY_PEXIP_CREDENTIALS": "u:p", "POLICY_TOOLKIT": "/opt/t.wasm"})
+
+    again = load(to_environ(settings.dump(redact=False)))
+
+    assert again == settings
+
+
+def test_every_setting_is_described() -> None:
+    """The reference has a sentence for each."""
+    assert all(about.help.endswith(".") and about.group for _, about in declared())
