@@ -22,8 +22,8 @@ def contender(case: Case, directory: Path) -> Measure:
     opa = peers.opa()
     files = [str(part) for name in sorted(case.modules) for part in ("-d", directory / name)]
     files += ["-d", str(directory / "data.json"), "-i", str(directory / "input.json")]
-    evaluated = _run([str(opa), "eval", "--format", "raw", *files, case.query])
-    if json.loads(evaluated) != case.expected:
+    evaluated = _run([str(opa), "eval", "--format", "values", *files, case.query])
+    if json.loads(evaluated or "[]") != [case.expected]:
         raise Unmeasured(f"opa answers {evaluated.strip()[:80]}")
     command = [str(opa), "bench", "--format", "json", *files, case.query]
     return lambda: figures(json.loads(_run(command)))
