@@ -16,7 +16,7 @@ from policy_server.model.errors import (
     SettingsError,
     ToolkitError,
 )
-from policy_server.model.policy import PolicyFilter, PolicyId, PolicyRecord, PolicySource
+from policy_server.model.policy import PolicyFilter, PolicyId, PolicySource
 from policy_server.model.status import State, Status
 from policy_server.ports import Clock, PolicyStore
 from policy_server.publishing.checks import tidy
@@ -62,6 +62,8 @@ class FolderFeed:
         self._poll = poll
         self._grace = grace
         self._tried: dict[PolicyId, tuple[str, str | None]] = {}  # what was seen last, and how it failed
+        self._known: set[PolicyId] = set()  # what may have to be deleted one day
+        self._asked: set[str] = set()  # repositories whose policies in the store are among them
         self._missing: frozenset[PolicyId] = frozenset()
         self._warned: frozenset[Skipped] = frozenset()
         self._stamp = 0
@@ -176,39 +178,51 @@ class FolderFeed:
         active = record.revision
         return active is not None and record.failure is None and source_digest(active.source) == source_digest(source)
 
-    def _sweep(self, found: set[PolicyId], complete: frozenset[str], outcome: "_Outcome", *, patient: bool) -> None:
+    def _sweep(self, present: set[PolicyId], complete: frozenset[str], outcome: "_Outcome", *, patient: bool) -> None:
         """Delete the policies that are gone from folders that could be seen whole."""
-        gone = [record.id for name in sorted(complete) for record in self._own(name) if record.id not in found]
-        for policy in gone:
-            if patient and policy not in self._missing:
-                outcome.missing.append(policy)
+        for repository in complete - self._asked:
+            self._known.update(self._listed(repository))
+            self._asked.add(repository)
+        self._known |= present
+        for policy in sorted(self._known - present):
+            if policy.repository not in complete:
                 continue
-            try:
-                self._publisher.delete(policy, author=f"folder:{policy.repository}")
-            except PolicyNotFound:
-                continue  # somebody else was faster
-            self._tried.pop(policy, None)
-            outcome.deleted.append(policy)
+            if not self._owns(policy):
+                self._known.discard(policy)
+            elif patient and policy not in self._missing:
+                outcome.missing.append(policy)
+            else:
+                self._delete(policy, outcome)
+                self._known.discard(policy)
         self._missing = frozenset(outcome.missing)
 
-    def _own(self, repository: str) -> list[PolicyRecord]:
-        """Return the policies of a repository that this feed published, or that never got anywhere."""
-        records: list[PolicyRecord] = []
+    def _delete(self, policy: PolicyId, outcome: "_Outcome") -> None:
+        try:
+            self._publisher.delete(policy, author=f"folder:{policy.repository}")
+        except PolicyNotFound:
+            return  # somebody else was faster
+        self._tried.pop(policy, None)
+        outcome.deleted.append(policy)
+
+    def _listed(self, repository: str) -> list[PolicyId]:
+        """Return the policies of a repository; asked for once, because it reads them whole."""
+        found: list[PolicyId] = []
         cursor: str | None = None
         while True:
             page = self._store.find(PolicyFilter(repository=repository), limit=_PAGE, cursor=cursor)
-            records.extend(page.records)
+            found.extend(record.id for record in page.records)
             cursor = page.next_cursor
             if cursor is None:
-                break
-        mine = f"folder:{repository}"
-        return [
-            record
-            for record in records
-            if record.revision is None
-            or record.revision.author == mine
-            or record.revision.source.origin.startswith(f"{mine}/")
-        ]
+                return found
+
+    def _owns(self, policy: PolicyId) -> bool:
+        """Tell whether this feed published a policy, or it never got anywhere."""
+        try:
+            active = self._store.get(policy).revision
+        except PolicyNotFound:
+            return False
+        mine = f"folder:{policy.repository}"
+        return active is None or active.author == mine or active.source.origin.startswith(f"{mine}/")
 
     def _warn(self, skipped: list[Skipped]) -> None:
         """Warn about each path once, and again when it was fine in between."""

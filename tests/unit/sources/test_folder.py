@@ -303,6 +303,22 @@ def test_a_removed_policy_that_never_worked_is_deleted(
     assert FolderFeed([("repo", root)], publisher, store).sync().deleted == (ID,)
 
 
+def test_a_policy_removed_while_the_folder_was_away_is_deleted(
+    feed: FolderFeed, write, root: Path, tmp_path: Path, publisher, store: MemoryStore
+) -> None:
+    """A feed that starts without its folder still finds out later what is gone."""
+    directory = write("g/n/1.0")
+    write("g/other/1.0")
+    feed.sync()
+    root.rename(tmp_path / "away")
+    restarted = FolderFeed([("repo", root)], publisher, store)
+    restarted.sync()
+    (tmp_path / "away").rename(root)
+    (directory / "policy.rego").unlink()
+
+    assert restarted.sync().deleted == (ID,)
+
+
 def test_policies_of_others_are_left_alone(feed: FolderFeed, write, publisher, store: MemoryStore) -> None:
     """What somebody else published into the repository stays."""
     other = PolicyId("repo", "g", "api", "1.0")
