@@ -41,6 +41,27 @@ def say(text: str = "") -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+class Progress:
+    """Shows how far a long piece of work is: one line that changes on a terminal, elsewhere its first one."""
+
+    def __init__(self) -> None:
+        """Begin with nothing shown."""
+        self._shown = False
+
+    def __call__(self, line: str) -> None:
+        """Show how far it is now."""
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+        elif not self._shown:
+            say(line)
+        self._shown = True
+
+    def done(self) -> None:
+        """Take the line away."""
+        if self._shown and sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
 def report(error: PolicyServerError) -> None:
     """Tell what went wrong: every problem on a line of its own."""
     if not error.problems:

@@ -11,7 +11,7 @@ import msgspec
 
 from policy_server.builtins.call import Call
 from policy_server.builtins.registry import Registry
-from policy_server.cli.output import say
+from policy_server.cli.output import Progress
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.policy import Policy
 from policy_server.model.errors import CompileError, InvalidSource
@@ -41,7 +41,9 @@ def open_toolkit(settings: Settings) -> Toolkit:
 def ready_toolkit(settings: Settings) -> Toolkit:
     """Return the toolkit, loaded; whoever waits for its first compilation sees why."""
     toolkit = open_toolkit(settings)
-    toolkit.prepare(say)
+    progress = Progress()
+    toolkit.prepare(progress)
+    progress.done()
     return toolkit
 
 
