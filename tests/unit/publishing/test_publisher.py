@@ -254,8 +254,10 @@ def test_the_older_of_two_writers_does_not_win(store: MemoryStore, compiler) -> 
     assert (active.number, active.source.rego) == (2, "quick")
 
 
-def test_writers_in_other_processes_are_waited_for(store: MemoryStore, compiler) -> None:
-    """Between reading and writing a revision nobody else writes."""
+@pytest.mark.parametrize("write", ["publish", "publish_data", "delete"])
+def test_writers_in_other_processes_are_waited_for(store: MemoryStore, compiler, publisher, write: str) -> None:
+    """Between reading and writing a revision nobody else writes, so no change is undone."""
+    publisher.publish(SOURCE, author="me")
     held = f"publish:{ID}"
     store.acquire(held, "other", until=AT + timedelta(hours=1), at=AT)
     pauses: list[float] = []
@@ -266,7 +268,9 @@ def test_writers_in_other_processes_are_waited_for(store: MemoryStore, compiler)
             store.release(held, "other")
 
     turns = Turns(store, lambda: AT, wait=wait)
-    SourcePublisher(store, compiler, lambda: AT, lambda: None, turns=turns).publish(SOURCE, author="me")
+    second = SourcePublisher(store, compiler, lambda: AT, lambda: None, turns=turns)
+    arguments = {"publish": (replace(SOURCE, data="{}"),), "publish_data": (ID, "{}"), "delete": (ID,)}[write]
+    getattr(second, write)(*arguments, author="me")
 
     assert len(pauses) == 3
     assert store.acquire(held, "anybody", until=AT, at=AT)  # the lease was given back
