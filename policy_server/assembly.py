@@ -199,6 +199,7 @@ class Assembly:
                 refresher=self.refresher,
                 schemas=self.schemas,
                 catalog_status=self.catalog.status,
+                find=self.catalog.find,
                 clock=now,
                 metrics=self.metrics,
                 options=options,

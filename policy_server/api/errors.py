@@ -1,6 +1,7 @@
 """The one place where errors become HTTP: which shape, which status, which words."""
 
 import logging
+import re
 import secrets
 import string
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from policy_server.model.errors import (
     PolicyUnusable,
     Problem,
     PublishError,
+    RefreshRunning,
     Refused,
     SchemaNotFound,
     StoreUnavailable,
@@ -39,6 +41,7 @@ from policy_server.model.errors import (
 
 log = logging.getLogger(__name__)
 
+_LOCATED: Final = re.compile(r"(?P<file>[^:\s]+):(?P<line>\d{1,9})(?::(?P<column>\d{1,9}))?: (?P<text>.*)")
 PROBLEM_JSON: Final = "application/problem+json"
 
 
@@ -70,6 +73,7 @@ _COMMON: Final[Table] = MappingProxyType(
         PolicyNotFound: Answer(404, 5, "policy not found"),
         AlreadyLocked: Answer(403, 3, "policy is already locked"),
         NotLocked: Answer(403, 3, "policy is unlocked"),
+        RefreshRunning: Answer(409, 4),
         Refused: Answer(403, 3),
         PublishError: Answer(422, 1),
         ToolkitError: Answer(503, 8),
@@ -174,7 +178,19 @@ class ErrorAnswers:
             message = error.message if answer.message is None else answer.message
             _json(resp, ServiceError(_id_for(answer), answer.kind, message))
         else:
-            _problem(req, resp, error.slug, title_of(type(error)), error.message, error.problems)
+            problems = error.problems or located(error.message)
+            _problem(req, resp, error.slug, title_of(type(error)), error.message, problems)
+
+
+def located(message: str) -> tuple[Problem, ...]:
+    """Find the lines of a message that name a place, ``file:line:column: text``.
+
+    A source's failure is kept as such text; editors and this API read it back.
+    """
+    found = (_LOCATED.fullmatch(line) for line in message.splitlines())
+    return tuple(
+        Problem(line["text"], line["file"], int(line["line"]), int(line["column"] or 0)) for line in found if line
+    )
 
 
 def wants_problem(req: falcon.Request) -> bool:

@@ -9,8 +9,9 @@ from msgspec import UNSET
 
 from policy_server.api.models import CheckView, Health, ServiceHealth
 from policy_server.api.request import ApiRequest
-from policy_server.model.errors import PolicyServerError
-from policy_server.model.policy import PolicyId, PolicyRecord, PolicyState
+from policy_server.engine.catalog import Ready
+from policy_server.model.errors import PolicyLocked, PolicyServerError
+from policy_server.model.policy import PolicyId, PolicyState
 from policy_server.model.status import Status
 from policy_server.ports import Store
 from policy_server.version import VERSION
@@ -26,16 +27,23 @@ StatusOf = Callable[[], Status]
 class Readiness:
     """Looks at everything an answer needs.
 
-    Required: the store answers, the catalog has read it, and every policy that
-    Pexip's requests are mapped to has a good revision. The rest can only degrade.
+    Required: the catalog has read the store, and every policy that Pexip's
+    requests are mapped to is loaded. A store that is away only degrades: what
+    is loaded goes on answering. So do the subsystems.
     """
 
     def __init__(
-        self, store: Store, catalog: StatusOf, policies: Iterable[PolicyId], subsystems: Mapping[str, StatusOf]
+        self,
+        store: Store,
+        catalog: StatusOf,
+        find: Callable[[PolicyId], Ready],
+        policies: Iterable[PolicyId],
+        subsystems: Mapping[str, StatusOf],
     ) -> None:
         """Take what is looked at."""
         self._store = store
         self._catalog = catalog
+        self._find = find
         self._policies = tuple(dict.fromkeys(policies))
         self._subsystems = subsystems
 
@@ -47,7 +55,8 @@ class Readiness:
         yield self._ping()
         yield _told("catalog", self._catalog(), required=True)
         for policy in self._policies:
-            yield self._policy(policy)
+            state, message = self._standing(policy)
+            yield CheckView(f"policy {policy}", state, required=True, message=message, since=None)
         for name, status in self._subsystems.items():
             yield _told(name, status(), required=False)
 
@@ -55,30 +64,26 @@ class Readiness:
         try:
             self._store.ping()
         except PolicyServerError as error:
-            return CheckView("store", FAILED, required=True, message=error.message, since=None)
-        return CheckView("store", READY, required=True, message="answers", since=None)
+            return CheckView("store", FAILED, required=False, message=error.message, since=None)
+        return CheckView("store", READY, required=False, message="answers", since=None)
 
-    def _policy(self, policy: PolicyId) -> CheckView:
-        name = f"policy {policy}"
+    def _standing(self, policy: PolicyId) -> tuple[str, str]:
         try:
-            record = self._store.get(policy)
+            ready = self._find(policy)
+        except PolicyLocked:
+            return DEGRADED, "locked: its requests get the fallback"
         except PolicyServerError as error:
-            return CheckView(name, FAILED, required=True, message=error.message, since=None)
-        state, message = _standing(record)
-        return CheckView(name, state, required=True, message=message, since=record.updated_at)
+            return FAILED, error.slug
+        answers = f"revision {ready.revision.number} answers"
+        if f"{policy.entrypoint}/decision" not in ready.policy.entrypoints:
+            return DEGRADED, "it has no rule decision: its requests get the fallback"
+        return (DEGRADED, f"the newest source failed; {answers}") if self._is_stale(policy) else (READY, answers)
 
-
-def _standing(record: PolicyRecord) -> tuple[str, str]:
-    if record.revision is None:
-        return FAILED, f"no good revision: {record.failure.code if record.failure else 'unknown'}"
-    if record.locked:
-        return DEGRADED, "locked: its requests get the fallback"
-    answering = f"revision {record.revision.number} answers"
-    return (
-        (READY, answering)
-        if record.state is PolicyState.READY
-        else (DEGRADED, f"the newest source failed; {answering}")
-    )
+    def _is_stale(self, policy: PolicyId) -> bool:
+        try:
+            return self._store.get(policy).state is PolicyState.STALE
+        except PolicyServerError:
+            return False  # the check of the store tells
 
 
 def _told(name: str, status: Status, *, required: bool) -> CheckView:

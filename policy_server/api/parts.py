@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from policy_server.api.metrics import Metrics
+from policy_server.engine.catalog import Ready
 from policy_server.engine.evaluator import Evaluator
 from policy_server.model.policy import PolicyId
 from policy_server.model.status import Status
@@ -41,6 +42,7 @@ class ApiOptions:
 class Parts:
     """The collaborators of the routes.
 
+    ``find`` is the catalog's: what answers for a policy in this worker, or why nothing does.
     ``subsystems`` are named statuses that health pages show but that never make
     the server unready: the toolkit, background work, feeds.
     """
@@ -51,6 +53,7 @@ class Parts:
     refresher: Refresher
     schemas: OutputSchemas
     catalog_status: Callable[[], Status]
+    find: Callable[[PolicyId], Ready]
     clock: Clock
     metrics: Metrics
     options: ApiOptions = field(default_factory=ApiOptions)

@@ -110,7 +110,7 @@ def make_resources(parts: Parts) -> Mapping[type, object]:
     options, store = parts.options, parts.store
     asking = Asking(parts.evaluator, options, parts.metrics)
     credentials = Credentials(options.pexip_credentials, realm=options.pexip_realm)
-    readiness = Readiness(store, parts.catalog_status, options.pexip_policies, parts.subsystems)
+    readiness = Readiness(store, parts.catalog_status, parts.find, options.pexip_policies, parts.subsystems)
     locking = options.lock_on_validation_failure
     made = (
         Pexip(parts.answers, credentials, parts.metrics),

@@ -20,7 +20,7 @@ class Answer:
     body: bytes = field(repr=False)
 
     @property
-    def json(self):  # noqa: ANN201 - whatever the body says
+    def json(self):
         """The body as a value."""
         return json.loads(self.body)
 
@@ -66,7 +66,7 @@ class Client:
 
         def start_response(status, headers, exc_info=None):
             started.append((status, headers))
-            return lambda chunk: None
+            return lambda _chunk: None
 
         content = self._app({**_environ(method, target, body, headers or {}), **(environ or {})}, start_response)
         answered = b"".join(content)
@@ -77,9 +77,7 @@ class Client:
         return Answer(int(status[:3]), {name.lower(): value for name, value in sent}, answered)
 
 
-def _environ(
-    method: str, target: str, body: bytes | io.BytesIO, headers: Mapping[str, str]
-) -> dict[str, object]:
+def _environ(method: str, target: str, body: bytes | io.BytesIO, headers: Mapping[str, str]) -> dict[str, object]:
     path, _, query = target.partition("?")
     environ: dict[str, object] = {
         "REQUEST_METHOD": method,
