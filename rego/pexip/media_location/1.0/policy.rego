@@ -157,9 +157,12 @@ else := false
 
 _fits_one(c, v) := _compare(c.op, v, c.value) if not c.ignore_case
 
-else := regex.match(concat("", ["(?i)", c.value]), v) if c.op == "regex"
+else := regex.match(_any_case(c.value), v) if c.op == "regex"
+else := _compare(c.op, _lower(v), _lower(c.value)) if c.op != "regex"
 
-else := _compare(c.op, _lower(v), _lower(c.value))
+else := _compare(c.op, _lower(v), _lower(c.value)) if c.op != "regex"
+
+_any_case(pattern) := concat("", ["(?i)", pattern])
 
 _compare(op, v, wanted) := v == wanted if op == "equals"
 
