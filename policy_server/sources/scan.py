@@ -1,5 +1,6 @@
 """Finds policy directories under a folder and reads their files."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -14,16 +15,19 @@ from policy_server.publishing.digest import DATA, DATA_CONFIG, EXPORT_CONFIG, OU
 from policy_server.publishing.document import invalid
 from policy_server.sources.report import Skipped
 
+# NOTE: without O_NONBLOCK a pipe with the name of a policy would stop the feed for ever.
+_FLAGS: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _FILES: Final = (REGO, DATA, DATA_CONFIG, OUTPUT_SCHEMA, EXPORT_CONFIG)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A policy directory: which policy it is, and where it lies."""
+    """A policy directory: which policy it is, where it lies, and which of the files are there."""
 
     id: PolicyId
     directory: Path
     root: Path
+    names: frozenset[str]
 
     @property
     def origin(self) -> str:
@@ -63,7 +67,7 @@ def scan(repository: str, folder: Path) -> Scan:
     for directory, names in _walk(root, fail, seen):
         empty = False
         if REGO in names:
-            _add(seen, repository, root, directory)
+            _add(seen, repository, root, directory, frozenset(names).intersection(_FILES))
     if empty and seen.complete:
         seen.complete = False
         seen.skipped.append(Skipped(show(root), "is empty; policies published from it are kept"))
@@ -81,7 +85,7 @@ def read(found: Found) -> PolicySource | None:
     problems: list[Problem] = []
     for name in _FILES:
         try:
-            texts[name] = _text(found, name)
+            texts[name] = _text(found, name) if name in found.names else None
         except InvalidSource as error:
             problems.extend(error.problems)
     if problems:
@@ -106,7 +110,7 @@ def show(path: Path) -> str:
 
 
 def _walk(root: Path, fail: Callable[[OSError], None], seen: Scan) -> Iterator[tuple[Path, list[str]]]:
-    """Yield directories that are not hidden and not empty, with their file names."""
+    """Yield directories that are not hidden and not empty, with the names in them."""
     for directory, inner, names in os.walk(root, onerror=fail):
         here = Path(directory)
         inner[:] = sorted(name for name in inner if not name.startswith("."))
@@ -114,10 +118,10 @@ def _walk(root: Path, fail: Callable[[OSError], None], seen: Scan) -> Iterator[t
             if (here / name).is_symlink():
                 seen.skipped.append(Skipped(show(here / name), "links to directories are not followed"))
         if inner or names:
-            yield here, names
+            yield here, [*names, *inner]
 
 
-def _add(seen: Scan, repository: str, root: Path, directory: Path) -> None:
+def _add(seen: Scan, repository: str, root: Path, directory: Path, names: frozenset[str]) -> None:
     where = directory.relative_to(root).parts
     path = directory / REGO
     if len(where) < 3:
@@ -125,7 +129,7 @@ def _add(seen: Scan, repository: str, root: Path, directory: Path) -> None:
     elif any(not _printable(part) for part in where[-3:]):
         seen.skipped.append(Skipped(show(path), "its directories have names that are not UTF-8"))
     else:
-        seen.found.append(Found(PolicyId(repository, *where[-3:]), directory, root))
+        seen.found.append(Found(PolicyId(repository, *where[-3:]), directory, root, names))
 
 
 def _printable(name: str) -> bool:
@@ -137,21 +141,10 @@ def _printable(name: str) -> bool:
 
 
 def _text(found: Found, name: str) -> str | None:
-    """Read one file; None when it is not there."""
+    """Read one file; None when it has just gone."""
     path = found.directory / name
     try:
-        target = path.resolve(strict=True)
-        if not target.is_relative_to(found.root):
-            raise invalid(Problem("is a link that leaves the folder", name))
-        # NOTE: without O_NONBLOCK a pipe of that name would stop the feed for ever.
-        descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode):
-                raise invalid(Problem("is not a file", name))
-            check_size(name, about.st_size)
-            content = file.read(about.st_size + 1)
-            check_size(name, len(content))
+        content = _content(_open(path, found.root), name)
     except FileNotFoundError as error:
         if path.is_symlink():
             raise invalid(Problem("is a link to nothing", name)) from error
@@ -164,3 +157,31 @@ def _text(found: Found, name: str) -> str | None:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise invalid(Problem("is not UTF-8", name, line)) from error
+
+
+def _open(path: Path, root: Path) -> int:
+    """Open a file, or the file inside the root that a link leads to; returns the descriptor."""
+    try:
+        return os.open(path, _FLAGS | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    target = path.resolve(strict=True)
+    if not target.is_relative_to(root):
+        raise invalid(Problem("is a link that leaves the folder", path.name))
+    return os.open(target, _FLAGS | os.O_NOFOLLOW)
+
+
+def _content(descriptor: int, name: str) -> bytes:
+    """Read an open file and close it; InvalidSource when it is too large, or no file."""
+    try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise invalid(Problem("is not a file", name))
+        check_size(name, about.st_size)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(about.st_size + 1)
+        check_size(name, len(content))
+        return content
+    finally:
+        os.close(descriptor)
