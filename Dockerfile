@@ -14,7 +14,7 @@ RUN python3 -m venv /opt/build \
 COPY policy_server policy_server
 RUN /opt/policy-server/bin/python -m policy_server.toolkit.build
 COPY rego rego
-RUN POLICY_STATE_DIR=/tmp/state /opt/policy-server/bin/python -m policy_server compile rego --output compiled
+RUN POLICY_CACHE_DIR=/tmp/cache /opt/policy-server/bin/python -m policy_server compile rego --output compiled
 COPY scripts scripts
 RUN /opt/build/bin/python -m pip download --disable-pip-version-check --no-deps --require-hashes --dest /tmp/assets -r scripts/pins-assets.txt \
  && /opt/build/bin/python scripts/unpack_assets.py /tmp/assets
@@ -37,6 +37,7 @@ ENV PATH=/opt/policy-server/bin:$PATH \
     POLICY_HOST=0.0.0.0 \
     POLICY_PORT=8080 \
     POLICY_STATE_DIR=/data \
+    POLICY_CACHE_DIR=/data/cache \
     POLICY_LOG_FORMAT=json
 USER 10001:10001
 VOLUME /data

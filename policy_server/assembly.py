@@ -76,7 +76,7 @@ class Assembly:
     @property
     def cache(self) -> Path:
         """Where compiled native code is kept; it can be deleted at any time."""
-        return self.settings.state_dir / "cache"
+        return self.settings.cache_dir
 
     @cached_property
     def registry(self) -> Registry:

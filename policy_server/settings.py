@@ -116,9 +116,16 @@ class Settings:
     state_dir: Path = _setting(
         "Storage",
         notation.PATH,
-        "The directory for everything that is kept: database, caches, sockets.",
+        "The directory for what must be kept: the database, and files of the running server.",
         default=Path(),
         shown="`$XDG_STATE_HOME/policy-server`",
+    )
+    cache_dir: Path = _setting(
+        "Storage",
+        notation.PATH,
+        "The directory for machine code made of WebAssembly; it can be deleted, and is made again.",
+        default=Path(),
+        shown="`$XDG_CACHE_HOME/policy-server`",
     )
     storage_url: str = _setting(
         "Storage",
@@ -329,10 +336,14 @@ def load_settings(
 
 def _defaults(environ: Mapping[str, str]) -> dict[str, _Given]:
     """Compute the defaults that depend on the machine."""
-    base = environ.get("XDG_STATE_HOME") or str(Path(environ.get("HOME") or "/") / ".local" / "state")
+    home = Path(environ.get("HOME") or "/")
+    state = environ.get("XDG_STATE_HOME") or str(home / ".local" / "state")
+    # Not per state directory: making the toolkit's machine code takes half a minute, once for each user is enough.
+    cache = environ.get("XDG_CACHE_HOME") or str(home / ".cache")
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
-        "state_dir": _Given(str(Path(base) / "policy-server"), "default"),
+        "state_dir": _Given(str(Path(state) / "policy-server"), "default"),
+        "cache_dir": _Given(str(Path(cache) / "policy-server"), "default"),
         "workers": _Given(max(2, min(4, processors)), "default"),
     }
 

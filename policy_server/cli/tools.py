@@ -32,7 +32,7 @@ def open_toolkit(settings: Settings) -> Toolkit:
     """Return the toolkit the settings name; it loads at its first use."""
     return Toolkit(
         find_toolkit(settings.toolkit) or bundled_root() / "compiled" / "opa-toolkit.wasm",
-        cache=settings.state_dir / "cache" / "toolkit",
+        cache=settings.cache_dir / "toolkit",
         memory_limit=settings.toolkit_memory,
         deadline=settings.toolkit_deadline,
     )
@@ -153,7 +153,7 @@ def ready_policy(settings: Settings, wasm: bytes, data: bytes | None) -> Policy:
     return Policy.load(
         wasm,
         data=data,
-        modules=ModuleCache(settings.state_dir / "cache" / "modules"),
+        modules=ModuleCache(settings.cache_dir / "modules"),
         registry=Registry.discover().bind(open_toolkit(settings)),
         memory_limit=settings.evaluation_memory,
         deadline=settings.evaluation_deadline,

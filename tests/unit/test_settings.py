@@ -266,6 +266,7 @@ def test_state_is_kept_where_the_desktop_says() -> None:
     """XDG_STATE_HOME is honoured, and has a default."""
     assert load({"XDG_STATE_HOME": "/state"}).state_dir == Path("/state/policy-server")
     assert load().state_dir == Path("/home/kari/.local/state/policy-server")
+    assert load({"XDG_CACHE_HOME": "/cache"}).cache_dir == Path("/cache/policy-server")
     assert load().database == "sqlite:////home/kari/.local/state/policy-server/policies.db"
 
 
