@@ -63,8 +63,8 @@ class Policy:
             InvalidJson: the data is not a JSON object.
             MemoryExceeded: module and data do not fit into the limit.
         """
-        module = (modules or ModuleCache(None)).load(wasm)
-        functions = (registry or Registry.discover()).functions(module.builtins)
+        module = (ModuleCache(None) if modules is None else modules).load(wasm)
+        functions = (Registry.discover() if registry is None else registry).functions(module.builtins)
         pool = Pool(module, functions, data=data, memory_limit=memory_limit, size=size)
         return cls(module, pool, deadline=deadline, clock=clock)
 

@@ -45,13 +45,14 @@ log = logging.getLogger(__name__)
 class Ticker:
     """Advances the epoch while evaluations run.
 
-    Its thread starts with the first evaluation, ends by itself ``LINGER``
+    Its thread starts with the first evaluation, ends by itself ``linger``
     seconds after the last deadline, and starts anew in a forked child.
     """
 
-    def __init__(self, tick: Callable[[], None]) -> None:
-        """Take what to do at each tick."""
+    def __init__(self, tick: Callable[[], None], *, linger: float = LINGER) -> None:
+        """Take what to do at each tick; ``linger`` is in seconds."""
         self._tick = tick
+        self._linger = linger
         self.until = 0.0
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -63,7 +64,7 @@ class Ticker:
         but one evaluation in ten seconds this call.
         """
         with self._lock:
-            self.until = max(self.until, until + LINGER)
+            self.until = max(self.until, until + self._linger)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="policy-epoch", daemon=True)
                 self._thread.start()

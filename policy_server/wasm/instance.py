@@ -60,7 +60,7 @@ class Instance(Generic[C]):
         """Start; MemoryExceeded when the limit is below what the module needs to start, EvaluationError."""
         self.broken = False
         self._functions = functions
-        self._call: C | None = None
+        self._call: tuple[C] | None = None
         self._limit = memory_limit
         self._has_builtins = bool(module.builtins)
         try:
@@ -139,11 +139,11 @@ class Instance(Generic[C]):
         """Free everything; safe to repeat."""
         self._machine.close()
 
-    def evaluate(self, entrypoint: int, text: bytes | None, call: C, *, deadline: float) -> bytes:
+    def evaluate(self, entrypoint: int, text: bytes | None, call: C, *, until: float) -> bytes:
         """Evaluate once and return the result set as Rego value text.
 
         ``text`` is strict JSON, or None for no input (which is not null);
-        ``deadline`` is in seconds from now.
+        ``until`` is the deadline as monotonic time.
 
         Raises:
             EvaluationError: in all its kinds, or what a builtin raised; the
@@ -163,11 +163,10 @@ class Instance(Generic[C]):
             machine.reserve(start)
             if text is not None:
                 machine.write(at, text)
-            self._call = call
-            until = time.monotonic() + deadline
+            self._call = (call,)
             if until > self._ticker.until:
                 self._ticker.cover(until)
-            machine.set_deadline(ticks(deadline))
+            machine.set_deadline(ticks(until - time.monotonic()))
             answer = machine.text(self._eval(0, entrypoint, self.data, at, length, start, VALUE_TEXT), MAX_RESULT)
         except (Stopped, Aborted, OutOfMemory, BadAddress) as error:
             self.broken = True
@@ -194,7 +193,7 @@ class Instance(Generic[C]):
         call = self._call
         if call is None:
             raise Aborted("a builtin was called outside an evaluation")
-        answer = self._functions[args[0]](call, [self._argument(each) for each in args[2:]])
+        answer = self._functions[args[0]](call[0], [self._argument(each) for each in args[2:]])
         if answer is None:
             return 0
         length = len(answer)

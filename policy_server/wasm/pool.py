@@ -49,9 +49,9 @@ class Generation(Generic[C]):
         self._made = 1
         self._idle.append(first)
 
-    def take(self, deadline: float) -> Instance[C]:
+    def take(self, until: float) -> Instance[C]:
         """Return an instance nobody else has; EvaluationTimeout when none comes free in time."""
-        return self._pop() or self._wait_or_make(time.monotonic() + deadline)
+        return self._pop() or self._wait_or_make(until)
 
     def give(self, instance: Instance[C]) -> None:
         """Take an instance back; a broken or swollen one is closed."""
@@ -178,13 +178,14 @@ class Pool(Generic[C]):
             EntrypointNotFound: the module has no such entrypoint.
             EvaluationError: in all its kinds, or what a builtin raised.
         """
+        until = time.monotonic() + deadline
         number = self._find(entrypoint)
         if text is not None and not checked:
             check(text)
         generation = self._generation
-        instance = generation.take(deadline)
+        instance = generation.take(until)
         try:
-            answer = instance.evaluate(number, text, call, deadline=deadline)
+            answer = instance.evaluate(number, text, call, until=until)
             if text is not None and not is_object(text):
                 instance.refresh(generation.snapshot)
         finally:

@@ -48,8 +48,21 @@ def written(value: Json) -> bytes:
     except TypeError as refused:
         # Integers beyond 64 bits and deep nesting; anything else is refused again.
         try:
+            _check_keys(value)
             text = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError):
             raise InvalidJson(f"This value has no JSON: {refused}") from refused
     check(text)
     return text
+
+
+def _check_keys(value: Json) -> None:
+    # json.dumps would turn other keys into strings.
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError
+        for member in value.values():
+            _check_keys(member)
+    elif isinstance(value, (list, tuple)):
+        for member in value:
+            _check_keys(member)

@@ -6,7 +6,7 @@ object keys and sets, and writes other keys as their JSON text, as OPA does.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
@@ -81,23 +81,19 @@ def to_json(text: bytes) -> bytes:
 
 
 def parse(text: bytes) -> Value:
-    """Parse value text; EvaluationAborted when it is none."""
+    """Parse value text, however deep it nests; EvaluationAborted when it is none."""
     try:
-        return _whole(text)
+        return _parse(text)
     except ValueError as error:
         raise EvaluationAborted("The module wrote a result that is not Rego.") from error
-    except RecursionError as error:
-        raise EvaluationAborted("The result is nested too deeply.") from error
 
 
 def write(value: Value) -> bytes:
-    """Write a value as compact JSON; EvaluationAborted when it is nested too deeply."""
-    pieces: list[bytes] = []
+    """Write a value as compact JSON; EvaluationAborted when what it sorts nests too deeply."""
     try:
-        _write(value, pieces.append)
+        return _write(value)
     except RecursionError as error:
-        raise EvaluationAborted("The result is nested too deeply.") from error
-    return b"".join(pieces)
+        raise EvaluationAborted("The result has sets that nest too deeply.") from error
 
 
 def _exact(text: bytes) -> bool:
@@ -114,67 +110,81 @@ def _next(text: bytes, at: int) -> tuple[int, bytes, int]:
     return found.lastindex, found[found.lastindex], found.end()
 
 
-def _whole(text: bytes) -> Value:
-    value, end = _value(text, *_next(text, 0))
-    if text[end:].strip(b" \t\r\n"):
-        raise ValueError
-    return value
+class _Open:
+    """A container whose end has not been read."""
 
+    __slots__ = ("_is_array", "_key", "_keyed", "_members", "_pairs", "fresh")
 
-def _value(text: bytes, kind: int, token: bytes, at: int) -> tuple[Value, int]:
-    if kind == _STRING:
-        return _string(token), at
-    if kind == _NUMBER:
-        return _number(token), at
-    if kind == _WORD:
-        return _WORDS[token], at
-    if kind == _EMPTY_SET:
-        return RegoSet([]), at
-    if token == b"[":
-        return _array(text, at)
-    if token == b"{":
-        return _braces(text, at)
-    raise ValueError
+    def __init__(self, mark: bytes) -> None:
+        self.fresh = True
+        self._is_array = mark == b"["
+        self._members: list[Value] = []
+        self._pairs: list[tuple[Value, Value]] = []
+        self._keyed: bool | None = False if self._is_array else None
+        self._key: tuple[Value] | None = None
 
-
-def _array(text: bytes, at: int) -> tuple[list[Value], int]:
-    items: list[Value] = []
-    kind, token, at = _next(text, at)
-    if token == b"]" and kind == _MARK:
-        return items, at
-    while True:
-        item, at = _value(text, kind, token, at)
-        items.append(item)
-        kind, token, at = _next(text, at)
-        if token == b"]" and kind == _MARK:
-            return items, at
-        if token != b",":
-            raise ValueError
-        kind, token, at = _next(text, at)
-
-
-def _braces(text: bytes, at: int) -> tuple[Value, int]:
-    kind, token, at = _next(text, at)
-    if token == b"}" and kind == _MARK:
-        return RegoObject([]), at
-    members: list[Value] = []
-    pairs: list[tuple[Value, Value]] = []
-    while True:
-        item, at = _value(text, kind, token, at)
-        kind, token, at = _next(text, at)
-        if token == b":" and not members:
-            value, at = _value(text, *_next(text, at))
-            pairs.append((item, value))
-            kind, token, at = _next(text, at)
-        elif pairs:
+    def take(self, value: Value, mark: bytes) -> bool:
+        """Take a value and the mark after it; tell whether that was the end."""
+        self.fresh = False
+        if mark == b":":
+            if self._keyed is False or self._key is not None:
+                raise ValueError
+            self._keyed, self._key = True, (value,)
+            return False
+        if self._key is not None:
+            self._pairs.append((self._key[0], value))
+            self._key = None
+        elif self._keyed:
             raise ValueError
         else:
-            members.append(item)
-        if token == b"}" and kind == _MARK:
-            return (RegoObject(pairs) if pairs else RegoSet(members)), at
-        if token != b",":
+            self._members.append(value)
+            self._keyed = False
+        return mark != b"," and self.ends(mark)
+
+    def ends(self, mark: bytes) -> bool:
+        if mark != (b"]" if self._is_array else b"}"):
             raise ValueError
+        return True
+
+    def value(self) -> Value:
+        if self._is_array:
+            return self._members
+        return RegoSet(self._members) if self._members else RegoObject(self._pairs)
+
+
+def _parse(text: bytes) -> Value:
+    stack: list[_Open] = []
+    at = 0
+    while True:
         kind, token, at = _next(text, at)
+        if kind == _MARK and token in (b"[", b"{"):
+            stack.append(_Open(token))
+            continue
+        if kind != _MARK:
+            value = _scalar(kind, token)
+        elif stack and stack[-1].fresh and stack[-1].ends(token):
+            value = stack.pop().value()
+        else:
+            raise ValueError
+        while stack:
+            kind, token, at = _next(text, at)
+            if kind != _MARK:
+                raise ValueError
+            if not stack[-1].take(value, token):
+                break
+            value = stack.pop().value()
+        else:
+            if text[at:].strip(b" \t\r\n"):
+                raise ValueError
+            return value
+
+
+def _scalar(kind: int, token: bytes) -> Value:
+    if kind == _STRING:
+        return _string(token)
+    if kind == _NUMBER:
+        return _number(token)
+    return RegoSet([]) if kind == _EMPTY_SET else _WORDS[token]
 
 
 def _string(token: bytes) -> str:
@@ -207,39 +217,44 @@ def _number(token: bytes) -> Number:
     return Number(f"{sign.strip('+')}{whole}{point and '.' + (fraction or '0')}{exponent}")
 
 
-def _write(value: Value, put: Callable[[bytes], None]) -> None:
-    if isinstance(value, Number):
-        put(value.encode())
-    elif isinstance(value, RegoObject):
-        _write_object(value, put)
-    elif isinstance(value, RegoSet):
-        _write_array(sorted(value.members, key=order) if len(value.members) > 1 else value.members, put)
-    elif isinstance(value, list):
-        _write_array(value, put)
-    else:
-        put(orjson.dumps(value))
+def _write(value: Value) -> bytes:
+    pieces: list[bytes] = []
+    # What is open: the members still to write, each with what goes before it, and the end.
+    stack: list[tuple[Iterator[tuple[bytes, Value]], bytes]] = [(iter([(b"", value)]), b"")]
+    while stack:
+        members, end = stack[-1]
+        for before, member in members:
+            pieces.append(before)
+            if isinstance(member, RegoObject):
+                pieces.append(b"{")
+                stack.append((_named(member), b"}"))
+                break
+            if isinstance(member, (list, RegoSet)):
+                pieces.append(b"[")
+                stack.append((_listed(member), b"]"))
+                break
+            pieces.append(member.encode() if isinstance(member, Number) else orjson.dumps(member))
+        else:
+            pieces.append(end)
+            stack.pop()
+    return b"".join(pieces)
 
 
-def _write_array(items: list[Value], put: Callable[[bytes], None]) -> None:
-    put(b"[")
-    for index, item in enumerate(items):
-        if index:
-            put(b",")
-        _write(item, put)
-    put(b"]")
+def _listed(value: "list[Value] | RegoSet") -> Iterator[tuple[bytes, Value]]:
+    members = value if isinstance(value, list) else value.members
+    if isinstance(value, RegoSet) and len(members) > 1:
+        members = sorted(members, key=order)
+    return ((b"," if index else b"", member) for index, member in enumerate(members))
 
 
-def _write_object(value: RegoObject, put: Callable[[bytes], None]) -> None:
+def _named(value: RegoObject) -> Iterator[tuple[bytes, Value]]:
     pairs = value.pairs
     if any(type(key) is not str for key, _ in pairs):
         # 1 and "1" become the same key; like in OPA the later one in Rego order stays.
         pairs = sorted(pairs, key=lambda pair: order(pair[0]))
-    named = {key if type(key) is str else write(key).decode(): item for key, item in pairs}
-    put(b"{")
+    named = {key if type(key) is str else _write(key).decode(): member for key, member in pairs}
     for index, key in enumerate(sorted(named)):
-        put(b"," + orjson.dumps(key) + b":" if index else orjson.dumps(key) + b":")
-        _write(named[key], put)
-    put(b"}")
+        yield b"," + orjson.dumps(key) + b":" if index else orjson.dumps(key) + b":", named[key]
 
 
 def order(value: Value) -> tuple[object, ...]:

@@ -29,7 +29,6 @@ import struct
 import weakref
 from collections.abc import Callable
 from ctypes import addressof, c_size_t, c_uint8, c_uint64, c_void_p, memmove, string_at
-from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -60,20 +59,21 @@ _CALLBACK: Final = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_void_p, c_void_p, c_si
 _BITS: Final = 3  # of `env`: which import; the rest: which machine
 
 
+_gone: list[str] = []
+"""C functions that this wasmtime does not have; the self-test looks here before it calls any."""
+
+
 def _prototype(name: str, result: type | None, *args: type) -> Callable[..., int | None]:
     # Item access makes a new function object; attribute access would change the
     # argument types of the one wasmtime-py itself uses.
     try:
         function = ffi.dll[name]
     except AttributeError:
-        return partial(_missing, name)
+        _gone.append(name)
+        return lambda *_: None
     function.restype = result
     function.argtypes = args
     return function
-
-
-def _missing(name: str, *_: object) -> int | None:
-    raise AttributeError(f"{name} is missing")
 
 
 class _Api:
@@ -317,6 +317,8 @@ def self_test(engine: wasmtime.Engine) -> str:
     """Try everything once with a tiny module; return what is wrong, empty when nothing is."""
     if int(version("wasmtime").split(".")[0]) != KNOWN:
         return f"its C API was tried with version {KNOWN} only"
+    if _gone:
+        return f"it has no {', '.join(_gone)}"
     if ctypes.sizeof(ffi.wasmtime_val_raw_t) != _SLOT:
         return "its raw values have another size"
     try:
