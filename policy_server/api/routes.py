@@ -12,7 +12,7 @@ from policy_server.api.health import HealthPages, Readiness
 from policy_server.api.locks import Locks
 from policy_server.api.metrics import MetricsPage
 from policy_server.api.openapi import OpenApiDocument
-from policy_server.api.parts import Parts
+from policy_server.api.parts import ApiOptions, Parts
 from policy_server.api.pexip import Pexip
 from policy_server.api.policies import Policies
 from policy_server.api.problems import ProblemPages
@@ -39,7 +39,7 @@ _LISTING: Final = (
     Param("limit", "At most this many, 1 to 1000; all without it.", "integer"),
     Param("cursor", "Where the page before ended: its next_cursor."),
 )
-_REFUSALS: Final = (400, 403, 404, 413, 500)
+_REFUSALS: Final = (400, 403, 404, 413, 500, 503)
 
 
 def _pexip(path: str, suffix: str, summary: str, media: str = "application/json") -> Route:
@@ -81,7 +81,7 @@ ROUTES: Final = (
     Route("DELETE", f"{_POLICY}/lock", Locks, "unlock", "Allow evaluations again.", "Policies", "", _SERVICE,
           media="", faults=(403, 404, 500)),
     Route("POST", f"{_POLICY}/refresh", Refresh, "refresh", "Fetch the scheduled data now.", "Policies", "", _SERVICE,
-          models.RefreshView, faults=(400, 404, 500, 503)),
+          models.RefreshView, faults=(404, 409, 422, 500, 503)),
     Route("GET", "/v1/policies", Policies, "list", "List policies.", "Policies", "", _SERVICE,
           models.PolicyList, params=_LISTING, faults=(400, 500)),
     Route("GET", "/v1/policies/{repository}/{group}/{policy}/{version}", Policies, "show",
@@ -105,6 +105,11 @@ ROUTES: Final = (
 """Every address of this server."""
 
 
+def served(options: ApiOptions) -> tuple[Route, ...]:
+    """Return the lines that are served here; metrics may have a listener of their own."""
+    return tuple(route for route in ROUTES if options.serve_metrics or route.resource is not MetricsPage)
+
+
 def make_resources(parts: Parts) -> Mapping[type, object]:
     """Make each resource once, with what it needs."""
     options, store = parts.options, parts.store
@@ -121,7 +126,7 @@ def make_resources(parts: Parts) -> Mapping[type, object]:
         Policies(store),
         HealthPages(readiness),
         MetricsPage(parts.metrics),
-        OpenApiDocument(ROUTES),
+        OpenApiDocument(served(options)),
         DocsPages(options.assets),
         ProblemPages(),
     )
@@ -133,9 +138,7 @@ def add_routes(router: Router, parts: Parts) -> None:
     resources = make_resources(parts)
     responders: dict[str, dict[str, Callable[..., None]]] = {}
     lines: dict[str, Route] = {}
-    for route in ROUTES:
-        if route.resource is MetricsPage and not parts.options.serve_metrics:
-            continue
+    for route in served(parts.options):
         lines[route.path] = route
         responders.setdefault(route.path, {})[route.method] = getattr(resources[route.resource], route.responder)
     for path, methods in responders.items():

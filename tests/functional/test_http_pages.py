@@ -117,7 +117,10 @@ def test_metrics_count_requests_and_decisions(server: Server) -> None:
 
 def test_metrics_can_be_elsewhere(server: Server) -> None:
     """With a listener of their own they are not on this one."""
-    assert server.fresh(serve_metrics=False).get("/metrics").status == 404
+    client = server.fresh(serve_metrics=False)
+
+    assert client.get("/metrics").status == 404
+    assert "/metrics" not in client.get("/openapi.json").json["paths"]
 
 
 def test_the_openapi_document_is_valid_and_complete(server: Server) -> None:
