@@ -5,6 +5,7 @@ module in ``compiled/<group>/<name>/<version>/``; its data.json is the sample
 an installation starts with. No compiler is needed to publish one.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from policy_server.compiler.tree import read_compiled
-from policy_server.model.errors import InvalidSource, LoadError, PolicyNotFound, PolicyServerError
+from policy_server.model.errors import InvalidSource, PolicyNotFound, PolicyServerError
 from policy_server.model.policy import CompiledPolicy, PolicyId, PolicySource, Revision
 from policy_server.ports import Clock, PolicyStore
 from policy_server.publishing.checks import check_source, tidy
@@ -60,8 +61,11 @@ class BundledFeed:
         for found in seen.found:
             try:
                 source, compiled = self._shipped(found)
-            except (InvalidSource, LoadError, OSError) as error:
-                reason = error.message if isinstance(error, PolicyServerError) else "its module cannot be read"
+            except PolicyServerError as error:
+                skipped.append(Skipped(show(found.directory), error.message))
+                continue
+            except (OSError, ValueError, KeyError, TypeError):
+                reason = "it has no module that can be read; run scripts/compile"
                 skipped.append(Skipped(show(found.directory), reason))
                 continue
             wanted = plan(source, self._active(found.id))
@@ -83,6 +87,8 @@ class BundledFeed:
         compiled = read_compiled(where)
         if compiled.manifest.source_digest != text_digest(source.rego):
             raise InvalidSource("its module was made of other Rego; run scripts/compile.")
+        if hashlib.sha256(compiled.wasm).hexdigest() != compiled.manifest.digest:
+            raise InvalidSource("its module is damaged; run scripts/compile.")
         check_source(source)
         return tidy(replace(source, origin=ORIGIN)), compiled
 
