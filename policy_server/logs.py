@@ -94,7 +94,8 @@ def logging_config(level: str, log_format: str, *, stream: TextIO | None = None)
             **{name: {"level": least} for name, least in _QUIET.items()},
             # gunicorn brings handlers of its own; these two entries take them off.
             "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
-            "gunicorn.access": {"level": level.upper(), "handlers": [], "propagate": True},
+            # SECURITY: its access lines hold query strings; ours (policy_server.access) do not.
+            "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
         },
     }
 
