@@ -7,6 +7,7 @@ from pathlib import Path
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
+from policy_server.logs import logging_config
 from policy_server.settings import load_settings
 
 _settings = load_settings(environ=os.environ)
@@ -34,8 +35,7 @@ preload_app = False
 proc_name = "policy-server"
 # Our own log lines; gunicorn's access log would hold query strings, and with them secrets.
 accesslog = None
-errorlog = "-"
-loglevel = _settings.log_level
+logconfig_dict = logging_config(_settings.log_level, _settings.log_format)
 
 
 def on_starting(_arbiter: Arbiter) -> None:

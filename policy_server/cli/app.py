@@ -53,10 +53,10 @@ def version() -> None:
     print(VERSION)
 
 
-def run() -> None:
+def run(arguments: list[str] | None = None) -> None:
     """Run the command line; an error of ours becomes one clear line and an exit code."""
     try:
-        app(prog_name="policy-server")
+        app(arguments, prog_name="policy-server")
     except PolicyServerError as error:
         output.report(error)
         sys.exit(output.exit_code(error))

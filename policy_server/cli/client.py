@@ -67,7 +67,8 @@ class RemoteClient:
         except TimeoutError as error:
             raise FetchError(f"{where} did not answer within {self._seconds:g} seconds.") from error
         except (OSError, http.client.HTTPException) as error:
-            raise FetchError(f"{where} cannot be reached: {error}.") from error
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise FetchError(f"{where} cannot be reached: {reason}.") from error
         finally:
             connection.close()
 

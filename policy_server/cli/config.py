@@ -57,10 +57,17 @@ def markdown() -> str:
         if about.group != group:
             group = about.group
             lines.append(f"\n## {group}\n\n| setting | variable | value | default | meaning |\n|---|---|---|---|---|\n")
-        default = about.shown or (f"`{defaults[name]}`" if defaults[name] else "none")
+        default = about.shown or (f"`{_handy(defaults[name], about.kind.says)}`" if defaults[name] else "none")
         names = f"`{variable(name)}`" + (f", `{variable(name)}_FILE`" if about.secret else "")
         lines.append(f"| `{name}` | {names} | {about.kind.says} | {default} | {about.help} |\n")
     return "".join(lines)
+
+
+def _handy(value: str, says: str) -> str:
+    """Write sizes and durations with their units."""
+    if says.startswith("a size"):
+        return f"{int(value) >> 20}MiB"
+    return f"{value}s" if says.startswith("a length of time") else value
 
 
 _HEAD = """# Settings

@@ -109,8 +109,9 @@ def greet(settings: Settings) -> None:
     say("Ask as a Pexip node does:")
     say(f"  curl -s '{url}/policy/v1/service/configuration?local_alias=my-vmr-kari&protocol=sip'\n")
     say("Ask the same policy as the policy service does:")
-    body = '{"alias": {"text": "my-vmr-kari"}}'
-    say(f"  curl -s '{url}/policy/{service}/evaluation' -H 'Content-Type: application/json' -d '{body}'\n")
+    body = '{"local": {"user": "my-vmr-kari"}}'
+    pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"decision\"])'"
+    say(f"  curl -s '{url}/policy/{service}/evaluation' -d '{body}' | {pick}\n")
     say(f"Policies       {url}/v1/policies")
     say(f"Documentation  {url}/docs\n")
     if settings.host not in {"127.0.0.1", "localhost", "::1"} and not settings.pexip_credentials:

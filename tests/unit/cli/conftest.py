@@ -1,0 +1,30 @@
+"""Runs the command line in this process."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_ran import Ran
+
+from policy_server.cli.app import run
+
+
+@pytest.fixture
+def command(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """Return a function that runs a command with its own state directory and nothing of ours in the environment."""
+    for name in [name for name in os.environ if name.startswith("POLICY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("POLICY_STATE_DIR", str(tmp_path / "state"))
+
+    def call(*arguments: object) -> Ran:
+        capfd.readouterr()
+        try:
+            run([str(argument) for argument in arguments])
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        out, err = capfd.readouterr()
+        return Ran(code, out, err)
+
+    return call
