@@ -1,6 +1,7 @@
 """Answers of the toolkit: their results, and their errors as our errors."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -15,6 +16,7 @@ from policy_server.model.errors import (
 )
 from policy_server.model.values import Json
 
+_LINES = re.compile(r"\s*\n\s*")
 _KINDS: Mapping[str, type[PolicyServerError]] = {
     "eval_conflict_error": RuleConflict,
     "eval_builtin_error": BuiltinFailed,
@@ -34,7 +36,7 @@ def _failure(said: Mapping[str, Json]) -> PolicyServerError:
     found = cast("Sequence[Mapping[str, Json]]", said["problems"] or ())
     problems = [
         Problem(
-            message=str(each["message"]),
+            message=_LINES.sub(" ", str(each["message"])),
             file=str(each["file"]),
             line=cast("int", each["row"]),
             column=cast("int", each["col"]),

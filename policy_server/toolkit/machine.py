@@ -19,22 +19,22 @@ from pathlib import Path
 import wasmtime
 
 from policy_server.model.errors import ToolkitError, ToolkitMissing
+from policy_server.toolkit.native import set_stack
 
 Progress = Callable[[str], None]
 """Takes one line that says how far the work is."""
 
-_CONFIG = "epoch,stack=1048576"
-_STACK = 1 << 20
+_CONFIG = "epoch"
 _WASM_MAGIC = b"\0asm"
 _OLD = 24 * 3600
 _NEWS_EVERY = 1.0
 
 
-def make_engine() -> wasmtime.Engine:
-    """Make the engine that runs the toolkit; a change here needs a change of ``_CONFIG``."""
+def make_engine(stack: int) -> wasmtime.Engine:
+    """Make an engine that runs the toolkit; a change that changes the code needs a change of ``_CONFIG``."""
     config = wasmtime.Config()
     config.epoch_interruption = True
-    config.max_wasm_stack = _STACK
+    set_stack(config, stack)
     return wasmtime.Engine(config)
 
 

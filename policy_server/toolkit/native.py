@@ -168,6 +168,22 @@ def collect_errors(config: wasmtime.WasiConfig, sink: Callable[[bytes], None], k
     c._wasi_config_set_stderr_custom(config.ptr(), callback, None, _NO_FINALIZER)
 
 
+USUAL_STACK = 2 << 20
+"""What wasmtime allows WebAssembly without being told otherwise, in bytes."""
+
+
+def set_stack(config: wasmtime.Config, size: int) -> None:
+    """Allow WebAssembly so much native stack, or what is usual where this wasmtime cannot be told."""
+    if size > USUAL_STACK:
+        # A larger one aborts the process unless this one, used by nobody, is as large.
+        raise_other = getattr(c, "wasmtime_config_async_stack_size_set", None)
+        if raise_other is None:
+            size = USUAL_STACK
+        else:
+            raise_other(config.ptr(), size)
+    config.max_wasm_stack = size
+
+
 @functools.cache
 def proven() -> bool:
     """Try calls, results, host functions and traps of the C API once on a tiny module."""

@@ -2,7 +2,6 @@
 
 import json
 import struct
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +17,9 @@ from policy_server.model.errors import (
 from policy_server.model.policy import Dialect
 from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
 from policy_server.toolkit.answers import result_of
-from policy_server.toolkit.instance import Answered, HostCall, Instance, OutOfMemory, OutOfTime
-from policy_server.toolkit.machine import MachineCode, Progress, make_engine
-from policy_server.toolkit.pool import Pool
-from policy_server.toolkit.ticker import Ticker, ticks
+from policy_server.toolkit.instance import Answered, HostCall, OutOfMemory, OutOfStack, OutOfTime
+from policy_server.toolkit.machine import MachineCode, Progress
+from policy_server.toolkit.workshop import CALLER_STACK, DEEP_STACK, Workshop, on_deep_stack
 
 Declarations = Sequence[JsonObject]
 """Builtins that the host adds to OPA's: name, decl, nondeterministic, as in OPA's capabilities."""
@@ -38,13 +36,6 @@ class Built:
     builtins: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    ticker: Ticker
-    jobs: Pool
-    calls: Pool
-
-
 class Toolkit:
     """Safe for threads; loads on first use; one object a process, made after the fork.
 
@@ -56,28 +47,24 @@ class Toolkit:
     def __init__(
         self, module: Path, *, cache: Path, memory_limit: int = 1 << 30, deadline: float = 30.0, size: int = 2
     ) -> None:
-        self._code = MachineCode(module, cache)
+        code = MachineCode(module, cache)
         self._memory_limit = memory_limit
         self._deadline = deadline
-        self._size = size
-        self._lock = threading.Lock()
-        self._ready: _Loaded | None = None
+        self._jobs = Workshop(code, stack=DEEP_STACK, size=size, memory_limit=memory_limit, keep_below=_KEEP_BELOW)
+        self._calls = Workshop(code, stack=CALLER_STACK, size=size, memory_limit=memory_limit, keep_below=_KEEP_BELOW)
 
     def loaded(self) -> bool:
         """Return whether the toolkit has been used already."""
-        return self._ready is not None
+        return self._jobs.is_open() or self._calls.is_open()
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Load now, compiling for this machine when that was never done; ToolkitMissing, ToolkitError."""
-        self._load(progress)
+        self._jobs.open(progress)
 
     def close(self) -> None:
         """Give memory back; the next use loads again."""
-        with self._lock:
-            ready, self._ready = self._ready, None
-        if ready is not None:
-            ready.jobs.close()
-            ready.calls.close()
+        self._jobs.close()
+        self._calls.close()
 
     def make(
         self,
@@ -257,14 +244,12 @@ class Toolkit:
         parts = [struct.pack("<qQB", now_ns, seed & 0xFFFFFFFFFFFFFFFF, len(spelled)), spelled, bytes((len(args),))]
         for arg in args:
             parts += (len(arg).to_bytes(4, "little"), arg)
-        ready = self._ready or self._load()
-        seconds = self._deadline if deadline is None else deadline
         try:
-            with ready.calls.lent(seconds) as instance, ready.ticker:
-                answer = instance.send("builtin", b"".join(parts), ticks=ticks(seconds))
+            with self._calls.lent(self._deadline if deadline is None else deadline) as instance:
+                answer = instance.send("builtin", b"".join(parts))
         except OutOfTime as error:
             raise EvaluationTimeout(f"The function {name} did not finish before its deadline.") from error
-        except OutOfMemory as error:
+        except (OutOfMemory, OutOfStack) as error:
             raise MemoryExceeded(f"The function {name} needed more memory than it may use.") from error
         status = answer[0]
         if status == Answered.VALUE:
@@ -290,6 +275,8 @@ class Toolkit:
         except OutOfMemory as error:
             limit = self._memory_limit >> 20
             raise CompileLimit(f"The compiler needed more than the {limit} MiB of memory it may use.") from error
+        except OutOfStack as error:
+            raise CompileLimit("The source is nested too deeply for the compiler.") from error
         return result_of(answer), attached
 
     def _evaluating(self, request: JsonObject, host: HostCall | None) -> Json:
@@ -297,33 +284,18 @@ class Toolkit:
             answer, _ = self._send(request, host)
         except OutOfTime as error:
             raise EvaluationTimeout(f"The evaluation did not finish within {self._deadline:g} seconds.") from error
-        except OutOfMemory as error:
+        except (OutOfMemory, OutOfStack) as error:
             raise MemoryExceeded from error
         return result_of(answer)
 
     def _send(self, request: JsonObject, host: HostCall | None) -> tuple[bytes, bytes]:
-        ready = self._ready or self._load()
-        with ready.jobs.lent(self._deadline) as instance, ready.ticker:
-            return instance.call(json.dumps(request).encode(), ticks=ticks(self._deadline), host=host)
+        text = json.dumps(request).encode()
 
-    def _load(self, progress: Progress | None = None) -> _Loaded:
-        with self._lock:
-            if self._ready is not None:
-                return self._ready
-            engine = make_engine()
-            module = self._code.load(engine, progress)
-            ticker = Ticker(engine)
+        def work() -> tuple[bytes, bytes]:
+            with self._jobs.lent(self._deadline) as instance:
+                return instance.call(text, host=host)
 
-            def instance() -> Instance:
-                return Instance(module, engine, memory_limit=self._memory_limit, ticks=ticks(self._deadline))
-
-            ready = _Loaded(
-                ticker,
-                jobs=Pool(instance, size=self._size, keep_below=_KEEP_BELOW),
-                calls=Pool(instance, size=self._size, keep_below=_KEEP_BELOW),
-            )
-            self._ready = ready
-            return ready
+        return on_deep_stack(work)
 
 
 def _fixed(dialect: Dialect) -> str:

@@ -87,7 +87,7 @@ func callBuiltin(request []byte) (ast.Value, error) {
 		return nil, unavailable{"OPA has no function " + name + " that could be called alone"}
 	}
 	for _, away := range networked {
-		if name == away {
+		if name == away.Name {
 			return nil, unavailable{name + " needs a network, which the toolkit does not have"}
 		}
 	}

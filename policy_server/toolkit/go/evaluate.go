@@ -96,7 +96,7 @@ func (r *evalRequest) run(
 	ctx := context.Background()
 	output := &printer{lines: []printed{}}
 	var failures []topdown.Error
-	prepared, err := rego.New(
+	settings := append(hostFunctions(able),
 		rego.Query(r.Query),
 		rego.Compiler(compiler),
 		rego.Capabilities(able),
@@ -106,7 +106,8 @@ func (r *evalRequest) run(
 		rego.PrintHook(output),
 		rego.StrictBuiltinErrors(r.StrictErrors),
 		rego.BuiltinErrorList(&failures),
-	).PrepareForEval(ctx, rego.WithBuiltinFuncs(hosted(able)))
+	)
+	prepared, err := rego.New(settings...).PrepareForEval(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/tester"
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/util"
 )
@@ -29,9 +31,10 @@ const (
 
 var errUnavailable = errors.New("not available in the toolkit")
 
-func askHost(name string, operands []*ast.Term) (*ast.Term, error) {
-	arguments := make([]any, 0, len(operands))
-	for _, operand := range operands {
+func askHost(declared *ast.Builtin, operands []*ast.Term) (*ast.Term, error) {
+	arguments := []any{}
+	// What comes after the arguments is the variable for the result.
+	for _, operand := range operands[:declared.Decl.Arity()] {
 		value, err := ast.JSONWithOpt(operand.Value, ast.JSONOpt{SortSets: true})
 		if err != nil {
 			return nil, err
@@ -42,7 +45,7 @@ func askHost(name string, operands []*ast.Term) (*ast.Term, error) {
 	if err != nil {
 		return nil, err
 	}
-	answered := hostCall(name, unsafe.String(unsafe.SliceData(encoded), len(encoded)))
+	answered := hostCall(declared.Name, unsafe.String(unsafe.SliceData(encoded), len(encoded)))
 	status, size := answered>>32, uint32(answered)
 	text := make([]byte, size+1)
 	if size > 0 {
@@ -64,11 +67,11 @@ func askHost(name string, operands []*ast.Term) (*ast.Term, error) {
 	return nil, errors.New(string(text))
 }
 
-func hostBuiltin(name string) topdown.BuiltinFunc {
+func hostBuiltin(declared *ast.Builtin) topdown.BuiltinFunc {
 	return func(bctx topdown.BuiltinContext, operands []*ast.Term, iter func(*ast.Term) error) error {
-		result, err := askHost(name, operands)
+		result, err := askHost(declared, operands)
 		if err != nil {
-			return &topdown.Error{Code: topdown.BuiltinErr, Message: name + ": " + err.Error(), Location: bctx.Location}
+			return &topdown.Error{Code: topdown.BuiltinErr, Message: declared.Name + ": " + err.Error(), Location: bctx.Location}
 		}
 		if result == nil {
 			return nil
@@ -78,23 +81,45 @@ func hostBuiltin(name string) topdown.BuiltinFunc {
 }
 
 // There are no sockets here: what needs the network is the host's to answer, or nobody's.
-var networked = []string{ast.HTTPSend.Name, ast.NetLookupIPAddr.Name}
+var networked = []*ast.Builtin{ast.HTTPSend, ast.NetLookupIPAddr}
 
 func init() {
-	for _, name := range networked {
-		topdown.RegisterBuiltinFunc(name, hostBuiltin(name))
+	for _, each := range networked {
+		topdown.RegisterBuiltinFunc(each.Name, hostBuiltin(each))
 	}
 }
 
 // hosted lists the builtins that only the host has: declared to us, unknown to OPA.
-func hosted(able *ast.Capabilities) map[string]*topdown.Builtin {
-	found := map[string]*topdown.Builtin{}
+func hosted(able *ast.Capabilities) (found []*ast.Builtin) {
 	for _, declared := range able.Builtins {
 		if topdown.GetBuiltin(declared.Name) == nil && ast.BuiltinMap[declared.Name] == nil {
-			found[declared.Name] = &topdown.Builtin{Decl: declared, Func: hostBuiltin(declared.Name)}
+			found = append(found, declared)
 		}
 	}
 	return found
+}
+
+func hostFunction(declared *ast.Builtin) func(*rego.Rego) {
+	return rego.FunctionDyn(
+		&rego.Function{Name: declared.Name, Decl: declared.Decl, Nondeterministic: declared.Nondeterministic},
+		func(_ rego.BuiltinContext, operands []*ast.Term) (*ast.Term, error) {
+			return askHost(declared, operands)
+		},
+	)
+}
+
+func hostFunctions(able *ast.Capabilities) (functions []func(*rego.Rego)) {
+	for _, declared := range hosted(able) {
+		functions = append(functions, hostFunction(declared))
+	}
+	return functions
+}
+
+func hostBuiltins(able *ast.Capabilities) (builtins []*tester.Builtin) {
+	for _, declared := range hosted(able) {
+		builtins = append(builtins, &tester.Builtin{Decl: declared, Func: hostFunction(declared)})
+	}
+	return builtins
 }
 
 // decodeAny reads JSON keeping the spelling of numbers.

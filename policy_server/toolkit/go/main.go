@@ -31,9 +31,10 @@ func buffer(size uint32) unsafe.Pointer {
 }
 
 //go:wasmexport tune
-func tune(softLimit uint64) {
+func tune(softLimit uint64, percent uint32) {
 	// The collector works harder near the limit instead of running into it.
 	debug.SetMemoryLimit(int64(softLimit))
+	debug.SetGCPercent(int(percent))
 }
 
 //go:wasmexport call

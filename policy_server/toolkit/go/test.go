@@ -7,11 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/cover"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/tester"
-	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
 type testRequest struct {
@@ -70,7 +67,7 @@ func test(raw json.RawMessage) (any, []byte, error) {
 		SetCompiler(request.compiler(able)).
 		SetStore(store).
 		SetModules(parsed).
-		AddCustomBuiltins(testBuiltins(hosted(able))).
+		AddCustomBuiltins(hostBuiltins(able)).
 		SetParallel(1).
 		SetTimeout(24 * time.Hour).
 		Filter(request.Run)
@@ -88,18 +85,6 @@ func test(raw json.RawMessage) (any, []byte, error) {
 		answer["coverage"] = covered.Report(parsed)
 	}
 	return answer, nil, nil
-}
-
-func testBuiltins(from map[string]*topdown.Builtin) (to []*tester.Builtin) {
-	for _, each := range from {
-		to = append(to, &tester.Builtin{Decl: each.Decl, Func: rego.FunctionDyn(
-			&rego.Function{Name: each.Decl.Name, Decl: each.Decl.Decl, Nondeterministic: each.Decl.Nondeterministic},
-			func(_ rego.BuiltinContext, operands []*ast.Term) (*ast.Term, error) {
-				return askHost(each.Decl.Name, operands)
-			},
-		)})
-	}
-	return to
 }
 
 func summary(results chan *tester.Result) map[string]any {
