@@ -1,0 +1,135 @@
+"""What the pages say is what the code does."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from policy_server.api.routes import ROUTES
+from policy_server.cli.app import app
+from policy_server.environment import ALIASES
+from policy_server.settings import declared, variable
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+def read(name: str) -> str:
+    """Return the text of a page."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def commands() -> Iterator[str]:
+    """Yield every command, with its family."""
+    for command in app.registered_commands:
+        yield str(command.name)
+    for group in app.registered_groups:
+        assert isinstance(group.typer_instance, typer.Typer)
+        for command in group.typer_instance.registered_commands:
+            assert command.callback is not None
+            yield f"{group.name} {command.name or command.callback.__name__}"
+
+
+def pins(name: str) -> dict[str, str]:
+    """Return the packages and versions of a pins file."""
+    return dict(re.findall(r"(?m)^([\w.-]+)==(\S+)", read(f"scripts/{name}")))
+
+
+def test_generated_pages_are_what_the_code_says() -> None:
+    """docs/settings.md and docs/cli.md are made by scripts/docs.py."""
+    done = subprocess.run(
+        [sys.executable, "scripts/docs.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (0, ""), "run scripts/docs.py"
+
+
+def test_every_setting_has_its_line() -> None:
+    """The reference lists all settings and the variables of the policy service."""
+    page = read("docs/settings.md")
+
+    assert [name for name, _ in declared() if f"| `{name}` | `{variable(name)}`" not in page] == []
+    assert [alias for alias in ALIASES if f"`{alias}`" not in page] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/operations.md", "docs/policies.md", "docs/http.md"])
+def test_pages_name_only_settings_that_exist(page: str) -> None:
+    """Every POLICY_ name in a text is a setting."""
+    known = {variable(name) for name, _ in declared()} | {"POLICY_CONFIG_FILE"}
+
+    named = set(re.findall(r"`(POLICY_[A-Z0-9_]+)(?:=[^`]*)?`", read(page)))
+
+    assert named - known == set()
+
+
+def test_the_readme_names_every_command() -> None:
+    """Families in the first column, their members in the second."""
+    table = read("README.md").partition("## Commands")[2].partition("## ")[0]
+
+    missing = [command for command in commands() if not all(f"`{word}`" in table for word in command.split())]
+
+    assert missing == []
+
+
+def test_every_route_is_documented() -> None:
+    """docs/http.md lists method and path of each."""
+    page = read("docs/http.md")
+
+    assert [route.path for route in ROUTES if f"`{route.method} {_shown(route.path)}`" not in page] == []
+
+
+def _shown(path: str) -> str:
+    return re.sub(r"\{(\w+):\w+\}", r"{\1}", path)
+
+
+def test_every_dependency_is_described() -> None:
+    """docs/dependencies.md has a line for each package that pyproject.toml asks for."""
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    page = read("docs/dependencies.md")
+
+    names = [re.split(r"[<>=\[]", requirement)[0] for requirement in wanted]
+
+    assert [name for name in names if not re.search(rf"(?<![\w-]){name}(?![\w-])", page)] == []
+
+
+def test_pins_agree_with_each_other() -> None:
+    """The image runs what was tested."""
+    tested = pins("pins.txt")
+
+    assert pins("pins-run.txt").items() <= tested.items()
+    assert pins("pins-build.txt").items() <= tested.items()
+
+
+@pytest.mark.parametrize("path", [path.name for path in ROOT.glob("scripts/pins*.txt")])
+def test_pins_have_hashes_and_no_address(path: str) -> None:
+    """Every package is pinned by digest, and no index is named."""
+    text = read(f"scripts/{path}")
+
+    assert text.count("==") == len(re.findall(r"(?m)^[\w.-]+==\S+ \\\n    --hash=sha256:", text))
+    assert "://" not in text
+    assert not re.search(r"(?m)^--?(index|extra-index|find-links|i\b|f\b)", text)
+
+
+def test_the_opa_that_is_named_is_the_opa_inside() -> None:
+    """Pages and notices name the version of go.mod."""
+    found = re.search(r"open-policy-agent/opa v(\S+)", read("policy_server/toolkit/go/go.mod"))
+    assert found is not None
+
+    assert f"Open Policy Agent {found[1]}" in read("docs/dependencies.md")
+    assert f"github.com/open-policy-agent/opa v{found[1]}" in read("THIRD-PARTY-NOTICES.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page names a file that is there."""
+    links = re.findall(
+        r"\]\(([^)#]+)(?:#[^)]*)?\)", re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    )
+
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
