@@ -160,10 +160,11 @@ else := false
 
 _fits_one(c, v) := _compare(c.op, v, c.value) if not c.ignore_case
 
-else := regex.match(_any_case(c.value), v) if c.op == "regex"
-else := _compare(c.op, _lower(v), _lower(c.value)) if c.op != "regex"
+else := _compare(c.op, v, _any_case(c.value)) if {
+	c.op == "regex"
+}
 
-else := _compare(c.op, _lower(v), _lower(c.value)) if c.op != "regex"
+else := _compare(c.op, _lower(v), _lower(c.value))
 
 _any_case(pattern) := concat("", ["(?i)", pattern])
 
