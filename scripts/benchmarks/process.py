@@ -113,7 +113,8 @@ def wait_for(ask: Ask, process: Process, *, seconds: float, pause: float = 0.02)
         if not process.alive():
             raise Unmeasured(f"the server ended: {_last_words(process.output())}")
         if time.perf_counter() > until:
-            raise Unmeasured(f"no right answer from {ask.path} in {seconds:.0f} s: {_last_words(process.output())}")
+            place = ask.path.partition("?")[0]
+            raise Unmeasured(f"no right answer from {place} in {seconds:.0f} s: {_last_words(process.output())}")
         time.sleep(pause)
 
 
