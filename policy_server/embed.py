@@ -16,14 +16,14 @@ from pathlib import Path
 
 from policy_server.builtins.registry import Registry
 from policy_server.engine.policy import DEADLINE, MEMORY_LIMIT, SIZE, Policy
-from policy_server.model.errors import InvalidModule
+from policy_server.model.errors import InvalidModule, PolicyServerError
 from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
 from policy_server.toolkit.location import find_toolkit
 from policy_server.toolkit.toolkit import Toolkit
 from policy_server.wasm.module import ModuleCache
 from policy_server.wasm.strict import written
 
-__all__ = ["UNDEFINED", "Function", "Policy", "Undefined", "load"]
+__all__ = ["UNDEFINED", "Function", "Policy", "PolicyServerError", "Undefined", "load"]
 
 Function = Callable[..., Json | Undefined]
 """A builtin of the embedding program: JSON values in, a JSON value or UNDEFINED out."""

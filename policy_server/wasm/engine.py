@@ -170,7 +170,7 @@ def _works(engine: wasmtime.Engine) -> bool:
     problem = unchecked.self_test(engine)
     if problem:
         log.warning(
-            "wasmtime %s does not allow the fast way of calling modules (%s); evaluations take about ten times longer",
+            "wasmtime %s does not allow the fast way of calling modules (%s); evaluations take twenty times longer",
             version("wasmtime"),
             problem,
         )

@@ -11,6 +11,7 @@ from policy_server.wasm.engine import ticks
 from policy_server.wasm.failures import Aborted, of_abort, of_trap
 from policy_server.wasm.machine import PAGE, BadAddress, OutOfMemory, Stopped
 from policy_server.wasm.module import Module
+from policy_server.wasm.strict import is_object
 
 C = TypeVar("C")
 """What one evaluation carries for the builtins; this room only hands it on."""
@@ -36,14 +37,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The memory of an instance right after its data was loaded.
+    """The data document as it lies in memory, from ``base`` to ``heap``.
 
-    ``low`` holds everything below ``base``: C stack and static data; ``high``
-    the data document. Addresses are the same in every instance of a module.
+    Addresses are the same in every instance of a module.
     """
 
-    low: bytes = field(repr=False)
-    high: bytes = field(repr=False)
+    content: bytes = field(repr=False)
     base: int
     heap: int
     data: int
@@ -76,9 +75,13 @@ class Instance(Generic[C]):
         self._stash = machine.function("opa_heap_blocks_stash") if module.has_stash else None
         self._stash_clear = machine.function("opa_heap_stash_clear") if module.has_stash else None
         self._ticker = module.runtime.ticker
-        self.data = 0
-        self._malloc(0)
-        self.base = self.heap = self._heap_get()
+        self._scratch = self.data = 0
+        try:
+            self._malloc(0)
+            self.base = self.heap = self._heap_get()
+        except (Stopped, Aborted) as error:
+            machine.close()
+            raise _told(error) from error
 
     def load_data(self, text: bytes) -> None:
         """Replace the data document by the one in this strict JSON text.
@@ -98,6 +101,9 @@ class Instance(Generic[C]):
             if self._stash is not None:
                 self._stash()
             self.heap = _aligned(self._heap_get())
+            self._machine.reserve(self.heap)
+            if self.heap < self.base:
+                raise BadAddress
         except (Stopped, Aborted, OutOfMemory, BadAddress) as error:
             self.broken = True
             raise _told(error) from error
@@ -105,12 +111,11 @@ class Instance(Generic[C]):
             raise InvalidJson("The policy's data is not valid JSON.")
 
     def snapshot(self) -> Snapshot:
-        """Copy the memory, for others like this one; call it before anything is evaluated."""
-        low, high = self._machine.read(0, self.base), self._machine.read(self.base, self.heap - self.base)
-        return Snapshot(low, high, self.base, self.heap, self.data)
+        """Copy the data, for other instances of this module."""
+        return Snapshot(self._machine.read(self.base, self.heap - self.base), self.base, self.heap, self.data)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take over the memory of another instance of the same module; MemoryExceeded."""
+        """Take over the data of another instance of the same module; MemoryExceeded."""
         if snapshot.base != self.base:
             self.broken = True
             raise MemoryExceeded("The instances of this module do not start alike.")
@@ -119,17 +124,8 @@ class Instance(Generic[C]):
         except OutOfMemory as error:
             self.broken = True
             raise MemoryExceeded from error
-        self._machine.write(self.base, snapshot.high)
-        self._machine.write(0, snapshot.low)
+        self._machine.write(self.base, snapshot.content)
         self.heap, self.data = snapshot.heap, snapshot.data
-
-    def refresh(self, snapshot: Snapshot) -> None:
-        """Make static data what it was.
-
-        A policy that says ``with input.x as ...`` writes into the input; when that
-        is null, true or false it is the module's one and only null, true or false.
-        """
-        self._machine.write(0, snapshot.low)
 
     def size(self) -> int:
         """Return the size of the memory now, in bytes."""
@@ -163,11 +159,17 @@ class Instance(Generic[C]):
             machine.reserve(start)
             if text is not None:
                 machine.write(at, text)
+            # A policy that says `with input.x as ...` writes into the input. When that
+            # is null, true or false, it is the module's one and only null, true or
+            # false: all static data is put back then.
+            static = None if text is None or is_object(text) else machine.read(0, self.base)
             self._call = (call,)
             if until > self._ticker.until:
                 self._ticker.cover(until)
             machine.set_deadline(ticks(until - time.monotonic()))
             answer = machine.text(self._eval(0, entrypoint, self.data, at, length, start, VALUE_TEXT), MAX_RESULT)
+            if static is not None:
+                machine.write(0, static)
         except (Stopped, Aborted, OutOfMemory, BadAddress) as error:
             self.broken = True
             raise _told(error) from error
@@ -191,9 +193,10 @@ class Instance(Generic[C]):
 
     def _call_builtin(self, args: tuple[int, ...]) -> int:
         call = self._call
-        if call is None:
-            raise Aborted("a builtin was called outside an evaluation")
-        answer = self._functions[args[0]](call[0], [self._argument(each) for each in args[2:]])
+        function = self._functions.get(args[0])
+        if call is None or function is None:
+            raise Aborted(f"it called builtin {args[0]}, which it does not have now")
+        answer = function(call[0], [self._argument(each) for each in args[2:]])
         if answer is None:
             return 0
         length = len(answer)

@@ -180,6 +180,7 @@ class CheckedMachine:
 
     def close(self) -> None:
         """Free the store; nothing may be called after it."""
+        self._host = nobody
         with _lifecycle:
             self._store.close()
 
@@ -210,11 +211,20 @@ class CheckedMachine:
         return Stopped(code.name if code is not None else "", str(error))
 
 
+def nobody(_which: int, _args: tuple[int, ...]) -> int:
+    """Stand in for the host of a closed machine, which would keep its owner alive."""
+    raise Stopped("", "closed")
+
+
 def make_memory(store: wasmtime.Store, pages: tuple[int, int]) -> wasmtime.Memory:
     """Make a memory of (minimum, maximum) pages; OutOfMemory when the limit is below the minimum."""
     if pages[0] > pages[1]:
         raise OutOfMemory
-    return wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(*pages)))
+    try:
+        return wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(*pages)))
+    except wasmtime.WasmtimeError as error:
+        # The system refused the address space.
+        raise OutOfMemory from error
 
 
 def confine(store: wasmtime.Store, pages: int) -> None:

@@ -98,9 +98,11 @@ class ModuleCache:
             return found
         with self._loading.setdefault(actual, threading.Lock()):
             found = self._modules.get(actual)
-            if found is None:
-                found = self._modules[actual] = self._make(wasm, actual)
-            self._loading.pop(actual, None)
+            try:
+                if found is None:
+                    found = self._modules[actual] = self._make(wasm, actual)
+            finally:
+                self._loading.pop(actual, None)
             return found
 
     def _make(self, wasm: bytes, digest: str) -> Module:

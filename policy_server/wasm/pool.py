@@ -8,7 +8,7 @@ from typing import Final, Generic
 from policy_server.model.errors import EntrypointNotFound, EvaluationAborted, EvaluationTimeout, InvalidJson
 from policy_server.wasm.instance import C, HostFunction, Instance, Snapshot
 from policy_server.wasm.module import Module
-from policy_server.wasm.strict import check, is_object
+from policy_server.wasm.strict import is_object, strict
 from policy_server.wasm.text import to_json
 
 GROWTH: Final = 32 << 20
@@ -181,13 +181,11 @@ class Pool(Generic[C]):
         until = time.monotonic() + deadline
         number = self._find(entrypoint)
         if text is not None and not checked:
-            check(text)
+            text = strict(text)
         generation = self._generation
         instance = generation.take(until)
         try:
             answer = instance.evaluate(number, text, call, until=until)
-            if text is not None and not is_object(text):
-                instance.refresh(generation.snapshot)
         finally:
             generation.give(instance)
         if answer == _UNDEFINED:
@@ -227,8 +225,7 @@ class Pool(Generic[C]):
         return number
 
     def _make(self, data: bytes | None) -> Generation[C]:
-        text = b"{}" if data is None else data
-        check(text)
+        text = strict(b"{}" if data is None else data)
         if not is_object(text):
             raise InvalidJson("The policy's data is not a JSON object.")
         made = Generation(self._module, self._functions, self._memory_limit, self._size)

@@ -14,18 +14,32 @@ _LONG: Final = re.compile(rb"[0-9]{19}")
 """Finds integers that may be beyond 64 bits, which orjson would read as float."""
 
 
-def check(text: bytes) -> None:
-    """Refuse what is not exactly one JSON document; InvalidJson.
+_ESCAPE: Final = re.compile(rb"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|.)", re.DOTALL)
+"""Finds every escape, so that an escaped backslash is never taken for the start of one."""
+
+
+def strict(text: bytes) -> bytes:
+    """Return JSON text as a module reads it; InvalidJson when it is not exactly one document.
 
     The module would answer broken JSON with undefined input and no error, take
     set literals and trailing garbage, abort on lone surrogates and invalid UTF-8,
-    and trap on deep nesting. The text itself goes on unchanged: orjson's numbers
-    are not exact, its verdict is.
+    and trap on deep nesting. orjson's numbers are not exact, so its verdict is
+    taken and the text goes on as it is, except for escaped characters beyond
+    U+FFFF, which the module misreads from U+20000 on (the escapes of U+20000 as U+10000).
     """
     try:
         orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InvalidJson(f"This is not valid JSON: {error}") from None
+    if b"\\ud" in text or b"\\uD" in text:
+        return _ESCAPE.sub(_unescaped, text)
+    return text
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    if found[1] is None:
+        return found[0]
+    return chr(0x10000 + ((int(found[1], 16) - 0xD800) << 10) + int(found[2], 16) - 0xDC00).encode()
 
 
 def is_object(text: bytes) -> bool:
@@ -52,8 +66,7 @@ def written(value: Json) -> bytes:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError):
             raise InvalidJson(f"This value has no JSON: {refused}") from refused
-    check(text)
-    return text
+    return strict(text)
 
 
 def _check_keys(value: Json) -> None:

@@ -45,6 +45,7 @@ from policy_server.wasm.machine import (
     Stopped,
     confine,
     make_memory,
+    nobody,
 )
 
 KNOWN: Final = 50
@@ -245,6 +246,7 @@ class UncheckedMachine:
 
     def close(self) -> None:
         """Free the store; nothing may be called after it."""
+        self.host = nobody
         _machines.pop(self._number, None)
         self._store.close()
 

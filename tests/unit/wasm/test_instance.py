@@ -45,6 +45,10 @@ LIMIT = 64 << 20
 
 NO_END = "(memory.fill (i32.const 4096) (i32.const 65) (i32.const 126976)) i32.const 4096"
 
+SCRIBBLE = "(i32.store (i32.const 64) (i32.const 42)) i32.const 32"
+
+START = "(func $s (i32.store (i32.const 8) (i32.const 1024))) (start $s)"
+
 MIXED = [None, True, 1, "a", "b", [1], {"k": 1}, [1, 2]]
 
 ODD = {
@@ -309,16 +313,18 @@ def test_data_is_copied_to_other_instances(start: Callable[..., Instance[None]],
     copy.close()
 
 
-def test_static_data_is_made_right_again(start: Callable[..., Instance[None]], module: Module) -> None:
-    """Whatever a policy wrote over OPA's own null and true is undone."""
-    instance = start()
-    snapshot = instance.snapshot()
-    expected = _ask(instance, "constants", module=module)
-    instance._machine.write(snapshot.base - 4096, b"\xff" * 4096)
+@pytest.mark.parametrize("text", [b"null", b"true", b" 7", b"[]"])
+def test_static_data_is_put_back(made_by: Runtime, text: bytes) -> None:
+    """What an evaluation with input that is no object wrote over OPA's own null and true is undone."""
+    module = Module(wasmtime.Module(made_by.engine, wasmtime.wat2wasm(fake(eval=SCRIBBLE))), "scribble", made_by)
+    instance: Instance[None] = Instance(module, {}, memory_limit=LIMIT)
 
-    instance.refresh(snapshot)
+    for _ in range(2):
+        instance.evaluate(0, text, None, until=time.monotonic() + 5)
+        assert instance._machine.read(64, 4) == b"\0\0\0\0"
 
-    assert expected == _ask(instance, "constants", module=module)
+    instance.evaluate(0, b"{}", None, until=time.monotonic() + 5)
+    assert instance._machine.read(64, 4) == b"\x2a\0\0\0"
     instance.close()
 
 
@@ -383,6 +389,23 @@ def test_a_hostile_module_only_hurts_itself(
 
     with pytest.raises(error):
         instance.evaluate(0, None, None, until=time.monotonic() + 0.1)
+
+    assert instance.broken is True
+    instance.close()
+
+
+@pytest.mark.parametrize("heap", ["i32.const -16", "(i32.load (i32.const 8))"])
+def test_a_hostile_heap_is_refused(made_by: Runtime, heap: str) -> None:
+    """A module that says its heap ends before it begins, or outside of any memory, gets no data."""
+    text = fake(parse="(i32.store (i32.const 8) (i32.const 8)) i32.const 8", start=START).replace(
+        '(func (export "opa_heap_ptr_get") (result i32) i32.const 1024)',
+        f'(func (export "opa_heap_ptr_get") (result i32) {heap})',
+    )
+    module = Module(wasmtime.Module(made_by.engine, wasmtime.wat2wasm(text)), "heap", made_by)
+    instance: Instance[None] = Instance(module, {}, memory_limit=LIMIT)
+
+    with pytest.raises((EvaluationTrapped, MemoryExceeded)):
+        instance.load_data(b"{}")
 
     assert instance.broken is True
     instance.close()

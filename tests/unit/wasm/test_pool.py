@@ -191,7 +191,7 @@ def test_a_failing_start_gives_its_place_back(make: Callable[..., Pool[None]]) -
     snapshot = generation.snapshot
     with pytest.raises(EvaluationAborted):
         _ask(pool, rule="abort")
-    generation.snapshot = type(snapshot)(snapshot.low, snapshot.high, -1, snapshot.heap, snapshot.data)
+    generation.snapshot = type(snapshot)(snapshot.content, -1, snapshot.heap, snapshot.data)
     with pytest.raises(MemoryExceeded):
         _ask(pool, b"1")
     generation.snapshot = snapshot
