@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.places import CACHE, ROOT
+from benchmarks.places import CACHE
 from benchmarks.rounds import Unmeasured
 
 _TRIVIAL = """package bench.trivial
@@ -123,6 +123,7 @@ def compile_rego(modules: dict[str, str], entrypoint: str) -> bytes:
 def _with_toolkit(modules: dict[str, str], entrypoint: str) -> bytes | None:
     try:
         from policy_server.model.policy import Dialect  # noqa: PLC0415 - a peer can be measured without it
+        from policy_server.settings import load_settings  # noqa: PLC0415
         from policy_server.toolkit.location import find_toolkit  # noqa: PLC0415
         from policy_server.toolkit.toolkit import Toolkit  # noqa: PLC0415
     except ImportError:
@@ -130,7 +131,7 @@ def _with_toolkit(modules: dict[str, str], entrypoint: str) -> bytes | None:
     module = find_toolkit()
     if module is None:
         return None
-    toolkit = Toolkit(module, cache=ROOT / ".cache" / "toolkit")
+    toolkit = Toolkit(module, cache=load_settings().cache_dir / "toolkit")
     return toolkit.build(modules, [entrypoint], dialect=Dialect.V1)
 
 
