@@ -45,8 +45,8 @@ def compile_(
         raise SettingsError(f"{source} is not a directory")
     toolkit = ready_toolkit(options.settings_from(config, state_dir=state_dir))
     compiler = RegoCompiler(toolkit, Registry.discover().declarations())
-    for path in compile_tree(source, target, compiler):
-        print(path)
+    for name in compile_tree(source, target, compiler).compiled:
+        print(name)
 
 
 def check(

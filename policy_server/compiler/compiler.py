@@ -1,15 +1,17 @@
 """Rego text to a compiled policy and its manifest, through the toolkit."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import TypeVar, cast
 from urllib.parse import quote
 
 from policy_server.model.errors import CompileError, InvalidSource, Problem
-from policy_server.model.policy import CompiledPolicy, Dialect, Manifest, PolicySource
+from policy_server.model.policy import CompiledPolicy, Dialect, Manifest, PolicyId, PolicySource
 from policy_server.model.values import JsonObject
 from policy_server.toolkit.toolkit import Toolkit
+
+T = TypeVar("T")
 
 FILE = "policy.rego"
 """The name a source has inside the compiler; fixed, because conflict errors in the module carry it."""
@@ -47,22 +49,15 @@ class RegoCompiler:
             CompileLimit: time or memory ran out.
             ToolkitError: the toolkit is missing, wrong or broke.
         """
-        if source.dialect is not Dialect.AUTO:
-            return self._compile(source, source.dialect)
-        try:
-            return self._compile(source, Dialect.V1)
-        except CompileError:
-            try:
-                return self._compile(source, Dialect.V0)
-            except CompileError:
-                pass
-            raise
+        return in_dialect(source.dialect, lambda dialect: self._compile(source, dialect))
 
     def _compile(self, source: PolicySource, dialect: Dialect) -> CompiledPolicy:
         modules = {FILE: source.rego}
         inspected = cast("Mapping[str, Mapping[str, JsonObject]]", self._toolkit.inspect(modules, dialect=dialect))
         file = inspected["files"][FILE]
-        _check_package(source, file)
+        check_package(source.id, file, FILE)
+        if not file["rules"]:
+            raise _no_rules(file)
         built = self._toolkit.make(modules, entrypoints_of(file), dialect=dialect, builtins=self._declarations)
         manifest = Manifest(
             digest=hashlib.sha256(built.wasm).hexdigest(),
@@ -80,6 +75,20 @@ class RegoCompiler:
         return self._opa_version
 
 
+def in_dialect(dialect: Dialect, work: Callable[[Dialect], T]) -> T:
+    """Do work in a dialect; with AUTO in v1, then in v0, raising the error of v1 when both fail."""
+    if dialect is not Dialect.AUTO:
+        return work(dialect)
+    try:
+        return work(Dialect.V1)
+    except CompileError:
+        try:
+            return work(Dialect.V0)
+        except CompileError:
+            pass
+        raise
+
+
 def entrypoints_of(file: JsonObject) -> list[str]:
     """Return the package document and the rules ``decision`` and ``explain`` where they exist."""
     parts = cast("Sequence[str]", file["package"])
@@ -89,20 +98,23 @@ def entrypoints_of(file: JsonObject) -> list[str]:
     return [package, *(f"{package}/{name}" for name in _PRODUCT_RULES if name in named)]
 
 
-def _check_package(source: PolicySource, file: JsonObject) -> None:
+def check_package(policy: PolicyId, file: JsonObject, name: str) -> None:
+    """Raise InvalidSource, naming both packages, when a file has not the package that its path demands."""
     found = ".".join(cast("Sequence[str]", file["package"]))
-    wanted = source.id.package
-    if found == wanted:
+    if found == policy.package:
         return
-    message = f"The package is {found}, but the path {source.id.group}/{source.id.name} demands {wanted}."
-    problem = Problem(
-        message=message,
-        file=FILE,
-        line=cast("int", file["row"]),
-        column=cast("int", file["col"]),
-        code="package",
-    )
+    message = f"The package is {found}, but the path {policy.group}/{policy.name} demands {policy.package}."
+    problem = _at_package(file, name, message, "package")
     raise InvalidSource(str(problem), problems=[problem])
+
+
+def _no_rules(file: JsonObject) -> CompileError:
+    problem = _at_package(file, FILE, "The package has no rules, so there is nothing to answer.", "rego_compile_error")
+    return CompileError(str(problem), problems=[problem])
+
+
+def _at_package(file: JsonObject, name: str, message: str, code: str) -> Problem:
+    return Problem(message, file=name, line=cast("int", file["row"]), column=cast("int", file["col"]), code=code)
 
 
 def relocated(problems: Sequence[Problem], path: str) -> list[Problem]:

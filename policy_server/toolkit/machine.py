@@ -1,5 +1,6 @@
 """The toolkit as native code of this machine, compiled once and kept in a cache."""
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.metadata
@@ -73,15 +74,18 @@ class MachineCode:
         # Mapped from the file, the code is shared between processes and costs no memory until it is used.
         return _trusted(engine, target, key) or compiled
 
-    def _key(self) -> str:
+    def digest(self) -> str:
+        """Return the SHA-256 of the module file in hex; ToolkitMissing, ToolkitError."""
         try:
             with self._module.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                return hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError as error:
             raise ToolkitMissing(f"OPA's toolkit is not at {self._module}; run scripts/setup.") from error
         except OSError as error:
             raise ToolkitError(f"OPA's toolkit at {self._module} cannot be read: {error.strerror}.") from error
-        about = (digest, importlib.metadata.version("wasmtime"), sys.platform, platform.machine(), _CONFIG)
+
+    def _key(self) -> str:
+        about = (self.digest(), importlib.metadata.version("wasmtime"), sys.platform, platform.machine(), _CONFIG)
         return hashlib.sha256("\n".join(about).encode()).hexdigest()
 
     def _wasm(self) -> bytes:
@@ -118,9 +122,11 @@ class MachineCode:
 
     def _clean(self, current: Path) -> None:
         for other in self._cache.glob("opa-toolkit-*.cwasm"):
-            if other != current and time.time() - other.stat().st_mtime > _OLD:
-                other.unlink(missing_ok=True)
-                _record_of(other).unlink(missing_ok=True)
+            # Another process may clean up at the same moment.
+            with contextlib.suppress(OSError):
+                if other != current and time.time() - other.stat().st_mtime > _OLD:
+                    other.unlink()
+                    _record_of(other).unlink()
 
 
 def _silent(_: str) -> None:

@@ -143,8 +143,7 @@ class View:
         # Asked anew each time: both change when the memory grows.
         if address + size > c._wasmtime_memory_data_size(self._context, self._memory):
             raise IndexError(f"{address}+{size} is outside of the memory")
-        base = c._wasmtime_memory_data(self._context, self._memory)
-        return (ctypes.cast(base, ctypes.c_void_p).value or 0) + address
+        return ctypes.addressof(c._wasmtime_memory_data(self._context, self._memory).contents) + address
 
     def read(self, address: int, size: int) -> bytes:
         """Copy bytes out; an address outside is an IndexError."""

@@ -26,7 +26,7 @@ class Ticker:
         self._idle = 0
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
         """Count one more computation; start ticking when it is the first."""
         with self._lock:
             self._active += 1
@@ -36,7 +36,7 @@ class Ticker:
             self._thread = threading.Thread(target=self._run, name="toolkit-ticker", daemon=True)
             self._thread.start()
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
         """Count one computation less."""
         with self._lock:
             self._active -= 1

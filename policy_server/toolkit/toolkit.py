@@ -25,6 +25,7 @@ Declarations = Sequence[JsonObject]
 """Builtins that the host adds to OPA's: name, decl, nondeterministic, as in OPA's capabilities."""
 
 _KEEP_BELOW = 160 << 20
+_MOST = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Toolkit:
     def __init__(
         self, module: Path, *, cache: Path, memory_limit: int = 1 << 30, deadline: float = 30.0, size: int = 2
     ) -> None:
-        code = MachineCode(module, cache)
+        self._code = code = MachineCode(module, cache)
         self._memory_limit = memory_limit
         self._deadline = deadline
         self._jobs = Workshop(code, stack=DEEP_STACK, size=size, memory_limit=memory_limit, keep_below=_KEEP_BELOW)
@@ -56,6 +57,10 @@ class Toolkit:
     def loaded(self) -> bool:
         """Return whether the toolkit has been used already."""
         return self._jobs.is_open() or self._calls.is_open()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the toolkit file in hex: what it makes depends on nothing else."""
+        return self._code.digest()
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Load now, compiling for this machine when that was never done; ToolkitMissing, ToolkitError."""
@@ -241,12 +246,16 @@ class Toolkit:
             ToolkitError: OPA has no such function, or it needs a network.
         """
         spelled = name.encode()
+        if len(spelled) > _MOST or len(args) > _MOST:
+            raise ToolkitError("OPA has no function with such a name, or so many arguments.")
         parts = [struct.pack("<qQB", now_ns, seed & 0xFFFFFFFFFFFFFFFF, len(spelled)), spelled, bytes((len(args),))]
         for arg in args:
             parts += (len(arg).to_bytes(4, "little"), arg)
         try:
-            with self._calls.lent(self._deadline if deadline is None else deadline) as instance:
-                answer = instance.send("builtin", b"".join(parts))
+            answer = self._calls.run(
+                lambda instance: instance.send("builtin", b"".join(parts)),
+                self._deadline if deadline is None else deadline,
+            )
         except OutOfTime as error:
             raise EvaluationTimeout(f"The function {name} did not finish before its deadline.") from error
         except (OutOfMemory, OutOfStack) as error:
@@ -291,11 +300,7 @@ class Toolkit:
     def _send(self, request: JsonObject, host: HostCall | None) -> tuple[bytes, bytes]:
         text = json.dumps(request).encode()
 
-        def work() -> tuple[bytes, bytes]:
-            with self._jobs.lent(self._deadline) as instance:
-                return instance.call(text, host=host)
-
-        return on_deep_stack(work)
+        return on_deep_stack(lambda: self._jobs.run(lambda instance: instance.call(text, host=host), self._deadline))
 
 
 def _fixed(dialect: Dialect) -> str:

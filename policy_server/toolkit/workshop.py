@@ -2,8 +2,7 @@
 
 import contextvars
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -60,13 +59,21 @@ class Workshop:
                 self._open = _Open(Ticker(engine), Pool(instance, size=self._size, keep_below=self._keep_below))
             return self._open
 
-    @contextmanager
-    def lent(self, seconds: float) -> Iterator[Instance]:
-        """Lend an instance for work that is stopped after ``seconds``."""
+    def run(self, work: Callable[[Instance], T], seconds: float) -> T:
+        """Do work with an instance, stopping it after ``seconds``; what it raises costs the instance."""
         ready = self._open or self.open()
-        with ready.ticker, ready.pool.lent(seconds) as instance:
+        instance = ready.pool.take(seconds)
+        ready.ticker.begin()
+        try:
             instance.allow(ticks(seconds))
-            yield instance
+            result = work(instance)
+        except BaseException:
+            ready.pool.drop(instance)
+            raise
+        finally:
+            ready.ticker.end()
+        ready.pool.give(instance)
+        return result
 
     def close(self) -> None:
         """Give memory back; the next use opens again."""

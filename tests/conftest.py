@@ -1,0 +1,33 @@
+"""What tests of several rooms need: the toolkit that set-up built."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from policy_server.toolkit.location import find_toolkit
+from policy_server.toolkit.toolkit import Toolkit
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def toolkit_file() -> Path:
+    """Return the built toolkit; without it nothing can be tested."""
+    found = find_toolkit()
+    assert found is not None, "there is no toolkit: run scripts/setup first"
+    return found
+
+
+@pytest.fixture(scope="session")
+def toolkit_cache() -> Path:
+    """Return the directory whose machine code set-up made; the toolkit itself keeps parallel tests apart."""
+    return ROOT / ".cache" / "toolkit"
+
+
+@pytest.fixture(scope="session")
+def toolkit(toolkit_file: Path, toolkit_cache: Path) -> Iterator[Toolkit]:
+    """Return one toolkit for all tests of a process."""
+    shared = Toolkit(toolkit_file, cache=toolkit_cache)
+    yield shared
+    shared.close()
