@@ -27,7 +27,7 @@ class Gate:
         self._inside = 0
         self._shut = False
 
-    # PERF: entered before every evaluation, so the plain lock is taken, not the condition (0.3 instead of 0.6 µs).
+    # PERF: entered before every evaluation (under 1 µs), so it takes the lock itself, not the slower condition.
     def __enter__(self) -> None:
         """Go in; wait while the gate is shut."""
         with self._lock:

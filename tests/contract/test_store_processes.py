@@ -18,7 +18,7 @@ def test_a_lock_by_another_process_is_seen_by_the_next_stamp(shared_url: str) ->
     with Worker(shared_url, "obey", str(POLICY)) as other:
         other.wait_ready()
         other.tell("go")
-        for _ in range(1200):
+        for _ in range(1000):
             for order in ("lock", "unlock"):
                 other.tell(order)
                 assert other.hear()["did"] == order
