@@ -4,7 +4,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -26,6 +26,7 @@ from policy_server.ports import Clock
 log = logging.getLogger(__name__)
 
 _SHORT: Final = 250
+_MOST: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,23 @@ class _Asked:
     document: JsonObject
     unknown: tuple[str, ...]
 
+    @property
+    def call(self) -> JsonObject:
+        """The typed parameters."""
+        call = self.document["call"]
+        return call if isinstance(call, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """A reply and how it came about."""
+
+    reply: Reply
+    outcome: Outcome
+    reason: str | None = None
+    detail: str | None = None
+    violations: tuple[Violation, ...] = ()
+
 
 class Answers:
     """Answers the six kinds of Pexip requests.
@@ -137,16 +155,32 @@ class Answers:
             kind, alias = RequestKind.DIRECTORY, None
         route = self._routes.get(kind)
         decision_id = str(uuid.uuid4())
+        asked: _Asked | None = None
         if route is None or not route.enabled:
-            reply, seen = NOTHING, Observation(kind, _shorten(alias), None, decision_id, Outcome.OFF, 404)
+            answered = _Answered(NOTHING, Outcome.OFF)
         else:
             try:
                 asked = self._read(kind, route, decision_id, alias, parse_query(query), mount)
-                reply, seen = self._reply(asked, headers or {}, started)
+                answered = self._reply(asked, headers or {}, started)
             except Exception as error:  # noqa: BLE001 - a caller is waiting; whatever it is, the fallback is the answer
-                reply, seen = self._failed(kind, route, decision_id, alias, error)
-        self._tell(replace(seen, duration=self._timer() - started))
-        return reply
+                answered = _failed(kind, route, decision_id, error)
+        dialed = alias if asked is None or alias else _word(asked.call.get("local_alias"))
+        self._tell(
+            Observation(
+                kind=kind,
+                alias=None if dialed is None else dialed[:_SHORT],
+                policy=None if answered.outcome is Outcome.OFF or route is None else route.policy,
+                decision_id=decision_id,
+                outcome=answered.outcome,
+                status=answered.reply.status,
+                reason=answered.reason,
+                detail=answered.detail,
+                violations=answered.violations,
+                unknown=() if asked is None else asked.unknown,
+                duration=self._timer() - started,
+            )
+        )
+        return answered.reply
 
     def _read(
         self, kind: RequestKind, route: Route, decision_id: str, alias: str | None, query: Query, mount: str
@@ -154,7 +188,7 @@ class Answers:
         document = read_request(kind, alias=alias, query=query, received_at=self._clock(), mount=mount)
         return _Asked(kind, route, decision_id, document, unknown_parameters(kind, query))
 
-    def _reply(self, asked: _Asked, headers: Mapping[str, str], started: float) -> tuple[Reply, Observation]:
+    def _reply(self, asked: _Asked, headers: Mapping[str, str], started: float) -> _Answered:
         route = asked.route
         question = Question(
             policy=route.policy,
@@ -164,48 +198,43 @@ class Answers:
             deadline=max(0.0, route.deadline - (self._timer() - started)),
             id=asked.id,
         )
-        decision = self._decide(question)
-        reply, seen = self._render(asked, _read_decision(decision.result))
+        answered = _render(asked, _read_decision(self._decide(question).result))
         if self._timer() - started > route.deadline:
             raise EvaluationTimeout
-        return reply, seen
-
-    def _render(self, asked: _Asked, decision: JsonObject | None) -> tuple[Reply, Observation]:
-        kind = asked.kind
-        if decision is None or decision.get("action") == "default":
-            return no_opinion(kind, decision_id=asked.id), _seen(asked, Outcome.NO_OPINION, 404)
-        body = normalise(kind, decision)
-        violations = tuple(check(kind, body, facts=_facts(asked.document)))
-        wrong = errors(list(violations))
-        if wrong:
-            detail = "; ".join(str(violation) for violation in wrong[:5])
-            reply = fallback_reply(kind, asked.route.fallback, reason=OutputInvalid.slug, decision_id=asked.id)
-            seen = _seen(asked, Outcome.FALLBACK, reply.status)
-            return reply, replace(seen, reason=OutputInvalid.slug, detail=detail, violations=violations)
-        if kind is not RequestKind.AVATAR:
-            reply = success(body, decision_id=asked.id)
-        elif (jpeg := _avatar(asked, body)) is not None:
-            reply = picture(jpeg)
-        else:
-            seen = _seen(asked, Outcome.FALLBACK, 404)
-            return NOTHING, replace(seen, reason="invalid-image", detail="The avatar is not a JPEG or PNG we can read.")
-        return reply, replace(_seen(asked, Outcome.ANSWERED, reply.status), violations=violations)
-
-    def _failed(
-        self, kind: RequestKind, route: Route, decision_id: str, alias: str | None, error: Exception
-    ) -> tuple[Reply, Observation]:
-        reason = error.slug if isinstance(error, PolicyServerError) else PolicyServerError.slug
-        if not isinstance(error, PolicyServerError):
-            log.error("Answering Pexip failed", exc_info=error, extra={"action": "pexip_failed", "kind": str(kind)})
-        reply = fallback_reply(kind, route.fallback, reason=reason, decision_id=decision_id)
-        seen = Observation(kind, _shorten(alias), route.policy, decision_id, Outcome.FALLBACK, reply.status)
-        return reply, replace(seen, reason=reason, detail=str(error))
+        return answered
 
     def _tell(self, seen: Observation) -> None:
         try:
             self._observe(seen)
         except Exception:  # Nobody who listens may cost a caller the answer.
             log.exception("An observer of answers failed", extra={"action": "observe_failed"})
+
+
+def _render(asked: _Asked, decision: JsonObject | None) -> _Answered:
+    kind = asked.kind
+    if decision is None or decision.get("action") == "default":
+        return _Answered(no_opinion(kind, decision_id=asked.id), Outcome.NO_OPINION)
+    body = normalise(kind, decision)
+    violations = check(kind, body, facts=_facts(asked.call))
+    wrong = errors(violations)
+    if wrong:
+        reply = fallback_reply(kind, asked.route.fallback, reason=OutputInvalid.slug, decision_id=asked.id)
+        detail = "; ".join(str(violation) for violation in wrong[:_MOST])
+        return _Answered(reply, Outcome.FALLBACK, OutputInvalid.slug, detail, tuple(violations))
+    if kind is not RequestKind.AVATAR:
+        return _Answered(success(body, decision_id=asked.id), Outcome.ANSWERED, violations=tuple(violations))
+    jpeg = _avatar(asked.call, body)
+    if jpeg is None:
+        return _Answered(NOTHING, Outcome.FALLBACK, "invalid-image", "The avatar is not a JPEG or PNG we can read.")
+    return _Answered(picture(jpeg), Outcome.ANSWERED, violations=tuple(violations))
+
+
+def _failed(kind: RequestKind, route: Route, decision_id: str, error: Exception) -> _Answered:
+    reason = error.slug if isinstance(error, PolicyServerError) else PolicyServerError.slug
+    if not isinstance(error, PolicyServerError):
+        log.error("Answering Pexip failed", exc_info=error, extra={"action": "pexip_failed", "kind": str(kind)})
+    reply = fallback_reply(kind, route.fallback, reason=reason, decision_id=decision_id)
+    return _Answered(reply, Outcome.FALLBACK, reason, str(error))
 
 
 def _read_decision(result: bytes | None) -> JsonObject | None:
@@ -221,13 +250,7 @@ def _read_decision(result: bytes | None) -> JsonObject | None:
     return value
 
 
-def _call(document: JsonObject) -> JsonObject:
-    call = document.get("call")
-    return call if isinstance(call, dict) else {}
-
-
-def _facts(document: JsonObject) -> Facts:
-    call = _call(document)
+def _facts(call: JsonObject) -> Facts:
     limit = _number(call.get("limit"))
     return Facts(
         limit=limit if limit is not None and limit >= 0 else NO_FACTS.limit,
@@ -244,19 +267,8 @@ def _number(value: Json) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _shorten(text: str | None) -> str | None:
-    return text if text is None else text[:_SHORT]
-
-
-def _seen(asked: _Asked, outcome: Outcome, status: int) -> Observation:
-    alias = asked.document["alias"] or _call(asked.document).get("local_alias")
-    return Observation(
-        asked.kind, _shorten(_word(alias)), asked.route.policy, asked.id, outcome, status, unknown=asked.unknown
-    )
-
-
-def _avatar(asked: _Asked, body: JsonObject) -> bytes | None:
-    result, call = body.get("result"), _call(asked.document)
+def _avatar(call: JsonObject, body: JsonObject) -> bytes | None:
+    result = body.get("result")
     image = result.get("image") if isinstance(result, dict) else None
     if not isinstance(image, str):
         return None

@@ -146,10 +146,10 @@ def test_without_a_usable_decision_the_fallback_is_sent(
     """Errors, broken and unacceptable decisions become what the operator chose, and the reason is observed."""
     pexip = Pexip(failure, fallback=fallback)
 
-    reply = pexip.ask()
+    reply = pexip.ask(query="local_alias=room")
 
     assert pexip.seen[0].outcome is Outcome.FALLBACK
-    assert pexip.seen[0].reason == reason
+    assert (pexip.seen[0].reason, pexip.seen[0].alias) == (reason, "room")
     assert reply.status == (404 if expected is None else 200)
     if expected is not None:
         assert body(reply) == {"status": "success", "action": expected, "fallback": reason}
