@@ -67,8 +67,8 @@ class Kind(Generic[T]):
 
 
 def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value.strip()
+    if isinstance(value, str | Path):
+        return str(value).strip()
     raise ValueError("text")
 
 

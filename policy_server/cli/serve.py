@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -88,17 +89,19 @@ def prepare_store(settings: Settings) -> None:
     """Bring the store up to date and publish the bundled policies, before workers come."""
     if settings.storage_url == "memory:":
         return
-    from policy_server.assembly import assemble
+    # PERF: half of what the assembly takes to import; the server is ready that much sooner.
+    from policy_server.sources.bundled import BundledFeed
+    from policy_server.storage.opening import open_store
+    from policy_server.toolkit.location import bundled_root
 
-    assembly = assemble(settings)
     try:
-        assembly.store.ping()
+        store = open_store(settings.database)
+        store.ping()
         if settings.bundled:
-            assembly.bundled.seed()
+            BundledFeed(bundled_root(), store, lambda: datetime.now(UTC)).upgrade()
+        store.close()
     except StoreUnavailable as error:
         raise SettingsError(f"the store {settings.database} cannot be used: {error.message}") from error
-    finally:
-        assembly.store.close()
 
 
 def greet(settings: Settings) -> None:

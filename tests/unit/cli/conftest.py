@@ -1,6 +1,8 @@
 """Runs the command line in this process."""
 
+import io
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,8 @@ def command(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pyte
     """Return a function that runs a command with its own state directory and nothing of ours in the environment."""
     for name in [name for name in os.environ if name.startswith("POLICY_")]:
         monkeypatch.delenv(name)
+    # Nobody is there to answer a question.
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setenv("POLICY_STATE_DIR", str(tmp_path / "state"))
 
     def call(*arguments: object) -> Ran:

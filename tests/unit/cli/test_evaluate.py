@@ -1,0 +1,119 @@
+"""eval: one policy, in this process."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_ran import Ran
+
+REGO = """package demo.greeting
+
+text := sprintf("hello %s, %s", [input.name, data.wish])
+
+agent := external.http.header("User-Agent")
+"""
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    """Return a policy directory with data."""
+    directory = tmp_path / "policy"
+    directory.mkdir()
+    (directory / "policy.rego").write_text(REGO)
+    (directory / "data.json").write_text('{"wish": "good day"}')
+    return directory
+
+
+def test_a_directory_is_compiled_and_evaluated(command: Callable[..., Ran], policy: Path) -> None:
+    """The value of the whole package, with the data beside the policy."""
+    ran = command("eval", policy, "--input", '{"name": "Kari"}', "--header", "user-agent: curl")
+
+    assert ran.code == 0
+    assert json.loads(ran.out) == {"agent": "curl", "text": "hello Kari, good day"}
+
+
+def test_data_and_input_may_be_files(command: Callable[..., Ran], policy: Path, tmp_path: Path) -> None:
+    """--data takes the place of data.json."""
+    (tmp_path / "data.json").write_text('{"wish": "good night"}')
+    (tmp_path / "input.json").write_text('{"name": "Ola"}')
+
+    ran = command(
+        "eval", policy, "--data", tmp_path / "data.json", "--input", tmp_path / "input.json", "--format", "json"
+    )
+
+    assert ran.out == '{"agent":"","text":"hello Ola, good night"}\n'
+
+
+def test_input_may_come_from_standard_input(
+    command: Callable[..., Ran], policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dash reads it."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"name": "Per"}')))
+
+    assert json.loads(command("eval", policy, "--input", "-").out)["text"] == "hello Per, good day"
+
+
+def test_a_compiled_module_is_evaluated(command: Callable[..., Ran], policy: Path, tmp_path: Path) -> None:
+    """A .wasm file needs no compiler; raw writes texts without quotes."""
+    home = tmp_path / "rego" / "demo" / "greeting" / "1.0"
+    home.mkdir(parents=True)
+    (home / "policy.rego").write_text(
+        'package demo.greeting\n\n# METADATA\n# entrypoint: true\ntext := sprintf("hello %s", [input.name])\n'
+    )
+    command("compile", tmp_path / "rego", "--output", tmp_path / "compiled")
+    module = tmp_path / "compiled" / "demo" / "greeting" / "1.0" / "policy.wasm"
+
+    ran = command("eval", module, "-i", '{"name": "Kari"}', "-e", "demo/greeting/text", "--format", "raw")
+
+    assert ran == Ran(0, "hello Kari\n", "")
+
+
+def test_an_undefined_value_exits_with_1(command: Callable[..., Ran], tmp_path: Path) -> None:
+    """Nothing on standard output, so that scripts do not take a word for a value."""
+    file = tmp_path / "policy.rego"
+    file.write_text("package demo.empty\n\n# METADATA\n# entrypoint: true\nallow if input.x\n")
+
+    assert command("eval", file, "--input", "{}", "--entrypoint", "demo/empty/allow") == Ran(1, "", "undefined\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input", "{"], "--input is neither a file nor JSON"),
+        (["--header", "nothing"], "nothing is not a header; write 'Name: value'."),
+        (["--entrypoint", "demo/greeting/none"], "demo/greeting/none"),
+        (["--data", "/none.json"], "/none.json cannot be read: No such file or directory."),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line(
+    command: Callable[..., Ran], policy: Path, arguments: list[str], message: str
+) -> None:
+    """Bad arguments are no tracebacks."""
+    ran = command("eval", policy, *arguments)
+
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (1, "", 1)
+    assert message in ran.err
+
+
+def test_a_file_that_is_no_module_is_refused(command: Callable[..., Ran], tmp_path: Path) -> None:
+    """Bytes that are not WebAssembly are a clear error."""
+    (tmp_path / "policy.wasm").write_bytes(b"MZ")
+
+    ran = command("eval", tmp_path / "policy.wasm")
+
+    assert (ran.code, len(ran.err.splitlines())) == (1, 1)
+
+
+def test_an_endless_policy_is_ended(command: Callable[..., Ran], tmp_path: Path) -> None:
+    """The deadline of the settings holds here, too."""
+    file = tmp_path / "policy.rego"
+    pairs = "some a in numbers.range(1, 9999); some b in numbers.range(1, 9999); a == b"
+    file.write_text(f"package demo.slow\n\nn := count([1 | {pairs}])\n")
+
+    ran = command("eval", file, "--set", "evaluation_deadline=100ms")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert "deadline" in ran.err
