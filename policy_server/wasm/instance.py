@@ -100,10 +100,7 @@ class Instance(Generic[C]):
             self._free(at)
             if self._stash is not None:
                 self._stash()
-            self.heap = _aligned(self._heap_get())
-            self._machine.reserve(self.heap)
-            if self.heap < self.base:
-                raise BadAddress
+            self.heap = self._heap_end()
         except (Stopped, Aborted, OutOfMemory, BadAddress) as error:
             self.broken = True
             raise _told(error) from error
@@ -181,6 +178,13 @@ class Instance(Generic[C]):
         if answer is None:
             raise ResultTooLarge(f"The result is longer than {MAX_RESULT >> 20} MiB.")
         return answer
+
+    def _heap_end(self) -> int:
+        end = _aligned(self._heap_get())
+        if end < self.base:
+            raise BadAddress
+        self._machine.reserve(end)
+        return end
 
     def _answer(self, which: int, args: tuple[int, ...]) -> int:
         if which >= 2:

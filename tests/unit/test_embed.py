@@ -11,7 +11,6 @@ import pytest
 from policy_server import embed
 from policy_server.model.errors import BuiltinFailed, InvalidJson, InvalidModule, UnknownBuiltin
 from policy_server.model.values import Json
-from policy_server.toolkit.toolkit import Toolkit
 
 REGO = """package t.p
 
@@ -114,17 +113,19 @@ def test_bad_arguments_are_told(wasm: bytes, tmp_path: Path) -> None:
 
 
 def test_opas_functions_are_answered_by_the_installed_toolkit(
-    compile_rego: Callable[..., bytes], toolkit: Toolkit, tmp_path: Path
+    compile_rego: Callable[..., bytes], toolkit_file: Path, toolkit_cache: Path, tmp_path: Path
 ) -> None:
     """A module that needs the toolkit gets it; one that is told of a missing toolkit says so."""
     module = compile_rego('package t.p\n\nx := sprintf("%d apples", [input])\n')
 
     with pytest.raises(UnknownBuiltin):
         embed.load(compile_rego(REGO, DECLARED), toolkit=tmp_path / "none.wasm")
-    policy = embed.load(module, toolkit=tmp_path / "none.wasm", cache=tmp_path)
+    without = embed.load(module, toolkit=tmp_path / "none.wasm", cache=tmp_path)
+    policy = embed.load(module, toolkit=toolkit_file, cache=toolkit_cache.parent)
 
+    assert policy.evaluate(3, deadline=60) == {"x": "3 apples"}
     with pytest.raises(embed.PolicyServerError, match="toolkit"):
-        policy.evaluate(3, deadline=10)
+        without.evaluate(3, deadline=10)
 
 
 def test_the_documented_example_runs(compile_rego: Callable[..., bytes], tmp_path: Path) -> None:
