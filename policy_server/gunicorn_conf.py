@@ -35,6 +35,7 @@ preload_app = False
 proc_name = "policy-server"
 # Our own log lines; gunicorn's access log would hold query strings, and with them secrets.
 accesslog = None
+logger_class = "policy_server.worker.QuietLogger"
 logconfig_dict = logging_config(_settings.log_level, _settings.log_format)
 
 
@@ -49,10 +50,3 @@ def child_exit(_arbiter: Arbiter, worker: Worker) -> None:
     from prometheus_client import multiprocess  # noqa: PLC0415 - needs the directory named above
 
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
-
-
-def worker_exit(_arbiter: Arbiter, _worker: Worker) -> None:
-    """Give leases and native handles back."""
-    from policy_server import wsgi  # noqa: PLC0415 - the master does not load the application
-
-    wsgi.close()

@@ -1,13 +1,12 @@
 """The WSGI face: what a server process loads, after it was forked."""
 
+import atexit
 import os
 
 from policy_server.api.app import App
-from policy_server.assembly import Assembly, assemble
+from policy_server.assembly import assemble
 from policy_server.logs import configure_logging
 from policy_server.settings import load_settings
-
-_open: list[Assembly] = []
 
 
 def create() -> App:
@@ -19,12 +18,7 @@ def create() -> App:
     settings = load_settings(environ=os.environ)
     configure_logging(settings.log_level, settings.log_format)
     assembly = assemble(settings)
+    # gunicorn ends its workers by leaving the interpreter: leases and native handles go back then.
+    atexit.register(assembly.close)
     assembly.open()
-    _open.append(assembly)
     return assembly.app()
-
-
-def close() -> None:
-    """Stop this process's threads and give back what it holds; safe to repeat."""
-    while _open:
-        _open.pop().close()

@@ -147,7 +147,7 @@ class Catalog:
             except PolicyNotFound:
                 self._replace(policy, None)
                 continue
-            if record.revision is not None and record.revision.number != held.revision.number:
+            if record.revision is not None and not _same(record.revision, held.revision):
                 self._replace_with(record.revision)
 
     def _replace_with(self, revision: Revision) -> None:
@@ -155,6 +155,8 @@ class Catalog:
             fresh = self._make(revision)
         except StoreUnavailable:
             raise
+        except KeyError:
+            return  # that module has gone, so there is a newer revision: the next look swaps to it
         except PolicyServerError as error:
             log.warning("revision %d of %s does not load: %s", revision.number, revision.id, error.message)
             return
@@ -173,11 +175,13 @@ class Catalog:
                 held = self._ready.get(policy)
                 if held is not None:
                     return held
-                fresh = self._make(_usable(self._store.get(policy)))
+                try:
+                    fresh = self._make(_usable(self._store.get(policy)))
+                except KeyError:
+                    continue  # that module went while the record was read; there is a newer revision
                 with self._writing:
                     # A revision published while this one was loading must not be missed.
-                    newest = _usable(self._store.get(policy))
-                    if newest.number == fresh.revision.number:
+                    if _same(_usable(self._store.get(policy)), fresh.revision):
                         self._ready[policy] = fresh
                         return fresh
 
@@ -192,6 +196,11 @@ class Catalog:
             log.info("catalog is %s: %s", state, message)
         elif (now.message, now.stamp) != (message, self._synced):
             self._status = Status(state, message, now.since, self._synced)
+
+
+def _same(one: Revision, other: Revision) -> bool:
+    """Tell whether two are one; numbers begin anew when a policy was deleted in between."""
+    return (one.number, one.digest) == (other.number, other.digest)
 
 
 def _usable(record: PolicyRecord) -> Revision:

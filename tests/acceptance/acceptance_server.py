@@ -82,7 +82,7 @@ class Server:
             raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log()}")
         try:
             return requests.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:

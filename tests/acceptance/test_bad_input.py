@@ -39,7 +39,7 @@ def listed_error(server: Server, name: str) -> str:
 @pytest.mark.parametrize(
     ("name", "rego", "files", "said"),
     [
-        ("syntax", "package g.syntax\n\nallow := \n", {}, "policy.rego:3"),
+        ("syntax", "package g.syntax\n\nallow := }\n", {}, "policy.rego:3"),
         ("unknown_function", "package g.unknown_function\n\nx := no.such(1)\n", {}, "no.such"),
         ("wrong_package", "package g.other\n\nx := 1\n", {}, "g.wrong_package"),
         ("bad_data", "package g.bad_data\n\nx := 1\n", {"data": "[1]"}, "data.json"),

@@ -58,7 +58,7 @@ def test_a_broken_edit_leaves_the_last_good_revision(server: Server) -> None:
     server.write("broken", "package g.broken\n\nn := 1\n")
     wait_until(lambda: server.ask("broken").status_code == 200, "the policy answers")
 
-    server.write("broken", "package g.broken\n\nn := \n")
+    server.write("broken", "package g.broken\n\nn := }\n")
     wait_until(lambda: server.show("broken")["state"] == "stale", "the failure is listed")
 
     assert server.ask("broken").json() == {"n": 1}

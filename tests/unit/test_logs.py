@@ -128,3 +128,24 @@ def test_an_exception_is_part_of_its_line(restored: None) -> None:
 
     [line] = [json.loads(text) for text in stream.getvalue().splitlines()]
     assert "ValueError: invalid literal" in line["exception"]
+
+
+def test_the_line_of_a_request_is_json_with_exactly_the_fields_of_the_middleware(restored: None) -> None:
+    """Request lines take a shorter way to the same form."""
+    stream = io.StringIO()
+    logging.config.dictConfig(logging_config("info", "json", stream=stream))
+
+    logging.getLogger("policy_server.access").info(
+        "request", extra={"action": "request", "path": "/livez", "status": 200, "unasked": "x"}
+    )
+
+    line = json.loads(stream.getvalue())
+    assert line.pop("ts").endswith("Z")
+    assert line == {
+        "level": "info",
+        "logger": "policy_server.access",
+        "event": "request",
+        "action": "request",
+        "path": "/livez",
+        "status": 200,
+    }
