@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from policy_server.settings import load_settings
 from policy_server.toolkit.location import find_toolkit
 from policy_server.toolkit.toolkit import Toolkit
 
@@ -22,7 +23,7 @@ def toolkit_file() -> Path:
 @pytest.fixture(scope="session")
 def toolkit_cache() -> Path:
     """Return the directory whose machine code set-up made; the toolkit itself keeps parallel tests apart."""
-    return ROOT / ".cache" / "toolkit"
+    return load_settings().cache_dir / "toolkit"
 
 
 @pytest.fixture(scope="session")

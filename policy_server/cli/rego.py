@@ -32,6 +32,7 @@ DialectOption = Annotated[Rego, typer.Option("--dialect", help="Which Rego; auto
 def compile_(
     source: Annotated[Path, typer.Argument(help="A directory of group/policy/version/policy.rego.")],
     target: Annotated[Path, typer.Option("--output", "-o", help="Where the compiled policies go.")] = Path("compiled"),
+    dialect: DialectOption = Rego.AUTO,
     config: options.Config = None,
     state_dir: options.StateDir = None,
 ) -> None:
@@ -45,8 +46,8 @@ def compile_(
         raise SettingsError(f"{source} is not a directory")
     toolkit = ready_toolkit(options.settings_from(config, state_dir=state_dir))
     compiler = RegoCompiler(toolkit, Registry.discover().declarations())
-    for name in compile_tree(source, target, compiler).compiled:
-        print(name)
+    for name in compile_tree(source, target, compiler, dialect=Dialect(dialect)).compiled:
+        print(target / name)
 
 
 def check(

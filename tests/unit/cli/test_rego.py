@@ -141,12 +141,13 @@ def test_functions_of_the_host_are_known(command: Callable[..., Ran], tree: Path
 
 
 def test_a_tree_is_compiled(command: Callable[..., Ran], tree: Path, tmp_path: Path) -> None:
-    """Each version becomes a module and a manifest."""
+    """Each version becomes a module and a manifest; what has not changed is kept."""
     out = tmp_path / "compiled"
 
     ran = command("compile", tree, "--output", out)
 
-    assert ran.code == 0
+    assert (ran.code, ran.out) == (0, f"{out}/demo/door/1.0\n{out}/demo/door/2.0\n")
+    assert command("compile", tree, "--output", out).out == ""
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == [
         "demo/door/1.0/manifest.json",
         "demo/door/1.0/policy.wasm",
