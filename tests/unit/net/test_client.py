@@ -3,6 +3,7 @@
 import gzip
 import socket
 import threading
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -163,8 +164,13 @@ def test_a_gzip_bomb_is_cut(servers) -> None:
     assert len(bomb) < 100_000
     port = servers.answer(f"HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: {len(bomb)}", bomb)
 
+    tracemalloc.start()
     with pytest.raises(FetchError, match="larger than"):
         client().fetch("GET", f"http://127.0.0.1:{port}/")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 10_000_000
 
 
 def test_a_packed_answer_is_unpacked(servers) -> None:

@@ -1,6 +1,7 @@
 """Whatever is published is whole, and what fails changes nothing."""
 
 import threading
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -229,29 +230,32 @@ def test_a_lock_survives(publisher, store: MemoryStore) -> None:
 
 
 def test_the_older_of_two_writers_does_not_win(store: MemoryStore, compiler) -> None:
-    """A compile that takes long does not overwrite a later source."""
-    begun, finish = threading.Event(), threading.Event()
+    """A compile that takes long does not overwrite a later source: the later one waits for it."""
+    begun, waiting = threading.Event(), threading.Event()
 
     class Slow:
         def compile(self, source: PolicySource) -> CompiledPolicy:
-            if source.rego.endswith("slow"):
+            if source.rego == "slow":
                 begun.set()
-                finish.wait(10)
+                waiting.wait(10)
             return compiler.compile(source)
 
-    publisher = SourcePublisher(store, Slow(), lambda: AT, lambda: None)
+    class Watched(Turns):
+        def alone(self, policy: PolicyId) -> AbstractContextManager[None]:
+            if begun.is_set():
+                waiting.set()
+            return super().alone(policy)
+
+    publisher = SourcePublisher(store, Slow(), lambda: AT, lambda: None, turns=Watched(store, lambda: AT))
     first = threading.Thread(target=publisher.publish, args=(replace(SOURCE, rego="slow"),), kwargs={"author": "1"})
-    second = threading.Thread(target=publisher.publish, args=(replace(SOURCE, rego="quick"),), kwargs={"author": "2"})
     first.start()
-    begun.wait(10)
-    second.start()
-    finish.set()
+    assert begun.wait(10)
+    publisher.publish(replace(SOURCE, rego="quick"), author="2")
     first.join(10)
-    second.join(10)
 
     active = store.get(ID).revision
     assert active is not None
-    assert (active.number, active.source.rego) == (2, "quick")
+    assert (active.number, active.source.rego, compiler.compiled) == (2, "quick", ["slow", "quick"])
 
 
 @pytest.mark.parametrize("write", ["publish", "publish_data", "delete"])
