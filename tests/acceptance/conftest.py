@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from acceptance_server import Server
+from image import Image, build_image, only_once
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,12 @@ def new_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     for each in made:
         if each.process is not None and each.process.poll() is None:
             each.stop()
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Image:
+    """What the Dockerfile's build stage makes, made once for all test processes."""
+    base = tmp_path_factory.getbasetemp()
+    directory = (base if worker_id == "master" else base.parent) / "image"
+    with only_once(directory) as first:
+        return build_image(directory / "root") if first else Image(directory / "root")

@@ -82,7 +82,7 @@ def test_data_is_fetched_on_schedule_by_one_worker(new_server: Callable[..., Ser
     """A data-config is fetched, and every worker answers with the new data."""
     server = new_server(allowed_networks="127.0.0.1/32", refresh_poll="0.1s")
     httpserver.expect_ordered_request("/users").respond_with_json({"user": "alice"})
-    httpserver.expect_request("/users").respond_with_json({"user": "bob"})
+    httpserver.expect_request("/users").respond_with_data('{"user": "bob"}', content_type="application/json")
     server.start()
     server.write(
         "fetched",
