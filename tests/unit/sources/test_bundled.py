@@ -37,8 +37,7 @@ class Product:
         (self.directory / "data.json").write_text(data)
         if schema is not None:
             (self.directory / "output-schema.json").write_text(schema)
-        for _ in compile_tree(self.root / "rego", self.root / "compiled", self._compiler):
-            pass
+        compile_tree(self.root / "rego", self.root / "compiled", self._compiler)
 
 
 @pytest.fixture
