@@ -45,6 +45,22 @@ def on_starting(_arbiter: Arbiter) -> None:
     _metrics.mkdir(parents=True, exist_ok=True)
 
 
+def when_ready(arbiter: Arbiter) -> None:
+    """Serve the metrics of all workers on an address of their own, when one is set."""
+    if not _settings.metrics_address or getattr(arbiter, "metrics_server", None) is not None:
+        return
+    from prometheus_client import CollectorRegistry, multiprocess, start_http_server  # noqa: PLC0415 - as below
+
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    host, _, port = _settings.metrics_address.rpartition(":")
+    try:
+        arbiter.metrics_server = start_http_server(int(port), host.strip("[]") or "0.0.0.0", registry)  # noqa: S104 - as asked
+    except OSError as error:
+        # Calls matter more than counting them.
+        arbiter.log.warning("metrics cannot be served on %s: %s", _settings.metrics_address, error.strerror)
+
+
 def child_exit(_arbiter: Arbiter, worker: Worker) -> None:
     """Stop counting a worker's gauges when it is gone."""
     from prometheus_client import multiprocess  # noqa: PLC0415 - needs the directory named above

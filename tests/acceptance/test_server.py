@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
-from acceptance_server import Server, wait_until
+from acceptance_server import Server, free_port, wait_until
 from pytest_httpserver import HTTPServer
 
 ALLOW = 'package g.{name}\n\nallow if input.user == data.user\n\nwho := external.http.header("x-user")\n'
@@ -128,3 +128,17 @@ def test_a_killed_worker_is_replaced_and_nobody_notices_for_long(new_server: Cal
     server.write("later", "package g.later\n\nn := 1\n")
 
     wait_until(lambda: server.ask("later").status_code == 200, "somebody follows the folder again")
+
+
+def test_metrics_of_all_workers_are_served_on_their_own_address(new_server: Callable[..., Server]) -> None:
+    """With an address of its own, /metrics is there and nowhere else."""
+    address = f"127.0.0.1:{free_port()}"
+    server = new_server(metrics_address=address)
+    server.start()
+    for _ in range(8):
+        requests.get(f"{server.url}/policy/v1/service/configuration?local_alias=x", timeout=5)
+
+    said = requests.get(f"http://{address}/metrics", timeout=5).text
+
+    assert 'policy_decisions_total{endpoint="service"' in said
+    assert requests.get(f"{server.url}/metrics", timeout=5).status_code == 404
