@@ -189,10 +189,12 @@ def _compile(engine: wasmtime.Engine, wasm: bytes, progress: Progress) -> wasmti
     started = time.monotonic()
     worker = threading.Thread(target=work, name="toolkit-compile", daemon=True)
     worker.start()
-    while worker.is_alive():
+    while True:
         seconds = time.monotonic() - started
         progress(f"making machine code of OPA's toolkit, once: {seconds:.0f} s (takes 15 to 60)")
         worker.join(_NEWS_EVERY)
+        if not worker.is_alive():
+            break
     if failed:
         raise ToolkitError("The toolkit file is damaged; run scripts/setup to build it again.") from failed[0]
     return made[0]

@@ -23,7 +23,11 @@ def call(toolkit: Toolkit, name: str, *args: bytes, seed: int = 7) -> bytes | No
         ("object.keys", [b'{[1]: 2, {"a"}: 3, "k": 4}'], b'{"k",[1],{"a"}}'),
         ("sort", [b'{"b", 1, null, [2]}'], b'[null,1,"b",[2]]'),
         ("plus", [b".5", b"007"], b"7.5"),
-        ("json.unmarshal", [b'"{\\"a\\": 1.50, \\"b\\": 123456789012345678901}"'], b'{"a":1.50,"b":123456789012345678901}'),
+        (
+            "json.unmarshal",
+            [b'"{\\"a\\": 1.50, \\"b\\": 123456789012345678901}"'],
+            b'{"a":1.50,"b":123456789012345678901}',
+        ),
         ("upper", ['"é\\u00e9\\ud83d\\ude00\\n\\t\\u0001"'.encode()], '"ÉÉ😀\\n\\t\\u0001"'.encode()),
         ("base64.decode", [b'"/w=="'], '"\ufffd"'.encode()),
         ("crypto.sha256", [b'"\xff"'], b'"a8100ae6aa1940d0b663bb31cd466142ebbdbd5187131b92d93818987832eb89"'),
@@ -83,11 +87,14 @@ def test_chance_depends_on_seed_and_arguments_alone(toolkit: Toolkit) -> None:
 
 def test_every_function_survives_wrong_arguments(toolkit: Toolkit) -> None:
     """No function of OPA's breaks the toolkit, whatever it is given."""
+    said = []
     for each in toolkit.capabilities()["builtins"]:
         arguments = each["decl"].get("args", [])
         for value in (b"null", b'"x"', b"{1, {2}}", b"[]", b"-1"):
             try:
                 call(toolkit, each["name"], *[value] * len(arguments))
             except (BuiltinFailed, ToolkitError) as error:
-                assert "panic" not in error.message, f"{each['name']}({value!r}): {error.message}"
-                assert "broke" not in error.message, f"{each['name']}({value!r}): {error.message}"
+                said.append(f"{each['name']}({value!r}): {error.message}")
+
+    assert len(said) > 100
+    assert [line for line in said if "panic" in line or "broke" in line] == []

@@ -1,5 +1,6 @@
 """Machine code comes from a cache that is trusted only as far as it deserves."""
 
+import hashlib
 import json
 import lzma
 from pathlib import Path
@@ -55,8 +56,6 @@ def corrupt(cwasm: Path, _record: Path) -> None:
 
 def forge(cwasm: Path, record: Path) -> None:
     """Put other bytes there, with a digest that fits them."""
-    import hashlib
-
     cwasm.write_bytes(b"not code at all")
     known = json.loads(record.read_text())
     record.write_text(json.dumps({**known, "sha256": hashlib.sha256(b"not code at all").hexdigest()}))
@@ -197,8 +196,6 @@ def test_sandbox_has_no_files_and_no_sockets(toolkit_file: Path, toolkit: Toolki
     assert {each.module for each in imports} == {"wasi_snapshot_preview1", "policy_server"}
     assert {each.name for each in imports if each.module == "policy_server"} == {"host_call", "host_take"}
     assert not [each.name for each in imports if (each.name or "").startswith("sock_")]
-    read = toolkit.builtin(
-        "json.verify_schema", [b'{"$ref": "file:///etc/passwd"}'], now_ns=0, seed=0
-    )
+    read = toolkit.builtin("json.verify_schema", [b'{"$ref": "file:///etc/passwd"}'], now_ns=0, seed=0)
     assert read is not None
     assert read.startswith(b"[false")

@@ -16,6 +16,7 @@ class Fake:
         self.closed = False
 
     def close(self) -> None:
+        """Remember it."""
         self.closed = True
 
 

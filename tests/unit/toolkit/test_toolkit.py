@@ -221,9 +221,7 @@ def test_what_the_host_raises_comes_out_unchanged(toolkit: Toolkit, twice) -> No
         raise EvaluationTimeout("too late")
 
     with pytest.raises(EvaluationTimeout, match="too late"):
-        toolkit.eval(
-            "data.a.b.doubled", {"p.rego": POLICY}, input={"number": 1}, dialect=V1, builtins=twice, host=late
-        )
+        toolkit.eval("data.a.b.doubled", {"p.rego": POLICY}, input={"number": 1}, dialect=V1, builtins=twice, host=late)
     assert value(toolkit.eval("1 + 1", {}, dialect=V1)) == 2
 
 
@@ -259,7 +257,7 @@ def test_trace(toolkit: Toolkit, level: str, operations: set[str]) -> None:
     assert notes == ["here"]
     assert "p.rego:" in answer["trace_text"]
     if level == "full":
-        last = [event for event in answer["trace"] if event["row"] == 6][0]
+        last = next(event for event in answer["trace"] if event["row"] == 6)
         assert (last["text"], last["locals"]) == ("y > 1", {"y": "2"})
 
 
@@ -303,9 +301,7 @@ test_conflict if b.f(1)
 """
     modules = {"p.rego": POLICY + "\nf(x) := x if x\n\nf(x) := 2 if x\n", "p_test.rego": tests}
 
-    answer = toolkit.test(
-        modules, data={"a": {"users": ["u"]}}, dialect=V1, coverage=True, builtins=twice, host=host
-    )
+    answer = toolkit.test(modules, data={"a": {"users": ["u"]}}, dialect=V1, coverage=True, builtins=twice, host=host)
 
     assert [(each["name"], each["status"]) for each in answer["results"]] == [
         ("test_allowed", "pass"),
