@@ -28,7 +28,8 @@ class BundleHook(BuildHookInterface):  # type: ignore[type-arg] # hatchling's cl
             raise SystemExit("Swagger UI is not there; run scripts/setup before the wheel is built")
         packed = self._pack(root, compiled / "opa-toolkit.wasm")
         added = build_data["force_include"]
-        added[str(packed)] = f"{BUNDLED}/compiled/{packed.name}"
+        for part in (packed, compiled / "opa-toolkit.json"):
+            added[str(part)] = f"{BUNDLED}/compiled/{part.name}"
         added[str(root / "rego")] = f"{BUNDLED}/rego"
         for module in modules:
             place = module.parent.relative_to(compiled)

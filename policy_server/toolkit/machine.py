@@ -75,10 +75,15 @@ class MachineCode:
         return _trusted(engine, target, key) or compiled
 
     def digest(self) -> str:
-        """Return the SHA-256 of the module file in hex; ToolkitMissing, ToolkitError."""
+        """Return the SHA-256 of the module in hex; ToolkitMissing, ToolkitError.
+
+        That of a packed file is looked up in the record beside it, so that both
+        share their machine code; without a fitting record it is the file's own.
+        """
         try:
             with self._module.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return _unpacked(self._module, digest) if self._module.suffix == ".xz" else digest
         except FileNotFoundError as error:
             raise ToolkitMissing(f"OPA's toolkit is not at {self._module}; run scripts/setup.") from error
         except OSError as error:
@@ -174,6 +179,16 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _unpacked(packed: Path, digest: str) -> str:
+    """Return the digest of what is inside a packed file, as ``build.pack`` recorded it."""
+    try:
+        record = json.loads((packed.parent / "opa-toolkit.json").read_text("utf-8"))
+        inside, _, outside = str(record["xz"]).partition(":")
+    except (OSError, ValueError, KeyError, TypeError):
+        return digest
+    return inside if outside == digest else digest
 
 
 def _compile(engine: wasmtime.Engine, wasm: bytes, progress: Progress) -> wasmtime.Module:

@@ -108,6 +108,21 @@ def test_compressed_module(tmp_path: Path) -> None:
     assert load(packed, tmp_path / "cache")[0] == 42
 
 
+def test_packed_and_unpacked_share_their_machine_code(module: Path, tmp_path: Path) -> None:
+    """A record that fits the packed file says what is inside; a record that does not is not believed."""
+    packed, record = tmp_path / "opa-toolkit.wasm.xz", tmp_path / "opa-toolkit.json"
+    packed.write_bytes(lzma.compress(MODULE))
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (module, packed)]
+    record.write_text(json.dumps({"xz": ":".join(digests)}))
+    load(module, tmp_path / "cache")
+
+    assert load(packed, tmp_path / "cache") == (42, [])
+
+    record.write_text(json.dumps({"xz": f"{digests[0]}:{'0' * 64}"}))
+
+    assert MachineCode(packed, tmp_path / "cache").digest() == digests[1]
+
+
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o777])
 def test_directory_that_others_can_write_to_is_refused(module: Path, tmp_path: Path, mode: int) -> None:
     """Native code is never read from where somebody else could have put it."""
