@@ -61,7 +61,7 @@ class RegoCompiler:
         built = self._toolkit.make(modules, entrypoints_of(file), dialect=dialect, builtins=self._declarations)
         manifest = Manifest(
             digest=hashlib.sha256(built.wasm).hexdigest(),
-            source_digest=hashlib.sha256(source.rego.encode()).hexdigest(),
+            source_digest=hashlib.sha256(source.rego.encode(errors="surrogatepass")).hexdigest(),
             opa_version=self._opa(),
             dialect=dialect,
             entrypoints=built.entrypoints,

@@ -132,6 +132,11 @@ def test_sources_without_rules_are_refused(compiler: RegoCompiler, text: str) ->
     assert caught.value.problems[0].file == "policy.rego"
 
 
+def test_half_a_character_in_a_comment_is_harmless(compiler: RegoCompiler) -> None:
+    """A source that came as JSON may hold a lone surrogate; it compiles, or fails, like any other."""
+    assert compiler.compile(source("package a.b\n\nx := 1 # \ud800\n")).wasm
+
+
 def test_problems_get_the_path_of_their_author() -> None:
     """Problems of the source get its path; others keep theirs."""
     problems = [Problem("one", "policy.rego", 1, 2), Problem("two", "other.rego", 3, 4)]

@@ -1,6 +1,10 @@
 """OPA's functions called by name, as evaluations do it."""
 
+import json
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from policy_server.model.errors import BuiltinFailed, ToolkitError
 from policy_server.toolkit.toolkit import Toolkit
@@ -98,3 +102,19 @@ def test_every_function_survives_wrong_arguments(toolkit: Toolkit) -> None:
 
     assert len(said) > 100
     assert [line for line in said if "panic" in line or "broke" in line] == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(value=JSON, escaped=st.booleans())
+def test_json_survives_the_way_there_and_back(toolkit: Toolkit, value: object, escaped: bool) -> None:
+    """Any JSON value, written with or without escapes, comes back equal."""
+    sent = json.dumps([value], ensure_ascii=escaped).encode()
+
+    assert json.loads(call(toolkit, "array.concat", b"[]", sent) or b"") == [value]
