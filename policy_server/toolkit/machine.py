@@ -49,6 +49,7 @@ class MachineCode:
     def __init__(self, module: Path, cache: Path) -> None:
         self._module = module
         self._cache = cache
+        self._checked: tuple[Path, tuple[int, ...]] | None = None
 
     def load(self, engine: wasmtime.Engine, progress: Progress | None = None) -> wasmtime.Module:
         """Return the module; compiling takes 15 to 60 seconds, once a machine.
@@ -57,22 +58,41 @@ class MachineCode:
             ToolkitMissing: there is no such file.
             ToolkitError: the file is no toolkit, or the cache directory cannot be used.
         """
+        again = self._again(engine)
+        if again is not None:
+            return again
         key = self._key()
         self._own_cache()
         target = self._cache / f"opa-toolkit-{key[:24]}.cwasm"
-        found = _trusted(engine, target, key)
+        found = self._trusted(engine, target, key)
         if found is not None:
             return found
         with _locked(self._cache / "opa-toolkit.lock"):
             # Another process may have been faster while we waited.
-            found = _trusted(engine, target, key)
+            found = self._trusted(engine, target, key)
             if found is not None:
                 return found
             compiled = _compile(engine, self._wasm(), progress or _silent)
             self._keep(target, key, compiled)
             self._clean(target)
         # Mapped from the file, the code is shared between processes and costs no memory until it is used.
-        return _trusted(engine, target, key) or compiled
+        return self._trusted(engine, target, key) or compiled
+
+    def _again(self, engine: wasmtime.Engine) -> wasmtime.Module | None:
+        # PERF: 2 ms instead of 110 for the second engine of a process; the file is the one whose digest was checked.
+        if self._checked is None or _identity(self._checked[0]) != self._checked[1]:
+            return None
+        try:
+            return wasmtime.Module.deserialize_file(engine, str(self._checked[0]))
+        except wasmtime.WasmtimeError:
+            return None
+
+    def _trusted(self, engine: wasmtime.Engine, target: Path, key: str) -> wasmtime.Module | None:
+        before = _identity(target)
+        found = _trusted(engine, target, key)
+        if found is not None:
+            self._checked = (target, before)
+        return found
 
     def digest(self) -> str:
         """Return the SHA-256 of the module in hex; ToolkitMissing, ToolkitError.
@@ -140,6 +160,14 @@ def _silent(_: str) -> None:
 
 def _record_of(target: Path) -> Path:
     return target.with_suffix(".json")
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    try:
+        about = path.stat()
+    except OSError:
+        return ()
+    return (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
 
 
 def _trusted(engine: wasmtime.Engine, target: Path, key: str) -> wasmtime.Module | None:

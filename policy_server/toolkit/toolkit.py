@@ -65,6 +65,7 @@ class Toolkit:
     def prepare(self, progress: Progress | None = None) -> None:
         """Load now, compiling for this machine when that was never done; ToolkitMissing, ToolkitError."""
         self._jobs.open(progress)
+        self._calls.open()
 
     def close(self) -> None:
         """Give memory back; the next use loads again."""

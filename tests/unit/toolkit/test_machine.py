@@ -91,6 +91,20 @@ def test_damaged_cache_is_made_again(module: Path, tmp_path: Path, damage) -> No
     assert not load(module, cache)[1]
 
 
+def test_code_that_changed_since_it_was_checked_is_checked_again(module: Path, tmp_path: Path) -> None:
+    """The second engine of a process trusts the file only while it is the same."""
+    code = MachineCode(module, tmp_path / "cache")
+    code.load(make_engine(STACK))
+    (cwasm,) = (tmp_path / "cache").glob("*.cwasm")
+    news: list[str] = []
+
+    code.load(make_engine(STACK), news.append)
+    assert not news
+    corrupt(cwasm, cwasm)
+    code.load(make_engine(STACK), news.append)
+    assert news
+
+
 def test_another_module_has_another_cache_entry(module: Path, tmp_path: Path) -> None:
     """A rebuilt toolkit does not run as the old code."""
     cache = tmp_path / "cache"
