@@ -91,7 +91,8 @@ class Assembly:
     @cached_property
     def compiler(self) -> ProvingCompiler:
         """Rego to WASM, and proof that it loads here."""
-        return ProvingCompiler(RegoCompiler(self.toolkit, self.registry.declarations()), self.load)
+        rego = RegoCompiler(self.toolkit, self.registry.declarations(), self.registry.unavailable())
+        return ProvingCompiler(rego, self.load)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -170,7 +171,8 @@ class Assembly:
             registry=self.registry,
             memory_limit=self.settings.evaluation_memory,
             deadline=self.settings.evaluation_deadline,
-            size=self.settings.threads,
+            # As many as there are threads: calls, and everything else.
+            size=2 * self.settings.threads,
         )
 
     def load_revision(self, wasm: bytes, revision: Revision) -> Policy:

@@ -37,15 +37,13 @@ def compile_(
     state_dir: options.StateDir = None,
 ) -> None:
     """Compile a tree of policies to WebAssembly."""
-    from policy_server.builtins.registry import Registry
-    from policy_server.cli.tools import ready_toolkit
-    from policy_server.compiler.compiler import RegoCompiler
+    from policy_server.cli.tools import ready_toolkit, rego_compiler
     from policy_server.compiler.tree import compile_tree
 
     if not source.is_dir():
         raise SettingsError(f"{source} is not a directory")
     toolkit = ready_toolkit(options.settings_from(config, state_dir=state_dir))
-    compiler = RegoCompiler(toolkit, Registry.discover().declarations())
+    compiler = rego_compiler(toolkit)
     for name in compile_tree(source, target, compiler, dialect=Dialect(dialect)).compiled:
         print(target / name)
 

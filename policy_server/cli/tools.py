@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from policy_server.assembly import Assembly
 
 
+def rego_compiler(toolkit: Toolkit) -> RegoCompiler:
+    """Return the compiler with the functions this product answers, and without those nobody answers."""
+    functions = Registry.discover()
+    return RegoCompiler(toolkit, functions.declarations(), functions.unavailable())
+
+
 def open_toolkit(settings: Settings) -> Toolkit:
     """Return the toolkit the settings name; it loads at its first use."""
     return Toolkit(
@@ -124,7 +130,7 @@ def policy_wasm(settings: Settings, policy: Path) -> bytes:
     toolkit = ready_toolkit(settings)
     group, _, name = _package(toolkit, text, str(file)).rpartition(".")
     source = PolicySource(PolicyId("local", group, name, "0"), text, origin=str(file))
-    return RegoCompiler(toolkit, Registry.discover().declarations()).compile(source).wasm
+    return rego_compiler(toolkit).compile(source).wasm
 
 
 def _package(toolkit: Toolkit, text: str, file: str) -> str:

@@ -1,9 +1,9 @@
 """Rego text to a compiled policy and its manifest, through the toolkit."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 from urllib.parse import quote
 
 from policy_server.model.errors import CompileError, InvalidSource, Problem
@@ -23,11 +23,13 @@ class RegoCompiler:
     """Compiles with OPA's capabilities plus the builtins declared here, so that an unknown one is an error.
 
     ``declarations`` are entries of OPA's capabilities: name, decl, nondeterministic.
+    ``unavailable`` are functions of OPA that nobody here answers: calling one is an error too.
     """
 
-    def __init__(self, toolkit: Toolkit, declarations: Sequence[JsonObject]) -> None:
+    def __init__(self, toolkit: Toolkit, declarations: Sequence[JsonObject], unavailable: Collection[str] = ()) -> None:
         self._toolkit = toolkit
         self._declarations = tuple(declarations)
+        self._unavailable = frozenset(unavailable)
         self._opa_version = ""
 
     @property
@@ -59,6 +61,8 @@ class RegoCompiler:
         if not file["rules"]:
             raise _no_rules(file)
         built = self._toolkit.make(modules, entrypoints_of(file), dialect=dialect, builtins=self._declarations)
+        if not self._unavailable.isdisjoint(built.builtins):
+            self._refuse(modules, dialect, self._unavailable.intersection(built.builtins))
         manifest = Manifest(
             digest=hashlib.sha256(built.wasm).hexdigest(),
             source_digest=hashlib.sha256(source.rego.encode(errors="surrogatepass")).hexdigest(),
@@ -68,6 +72,13 @@ class RegoCompiler:
             builtins=tuple(sorted(built.builtins)),
         )
         return CompiledPolicy(built.wasm, manifest)
+
+    def _refuse(self, modules: Mapping[str, str], dialect: Dialect, called: Collection[str]) -> NoReturn:
+        """Raise CompileError at the places that call what nobody answers; OPA finds them."""
+        able = cast("dict[str, Sequence[JsonObject]]", self._toolkit.capabilities())
+        able["builtins"] = [each for each in able["builtins"] if each["name"] not in self._unavailable]
+        self._toolkit.check(modules, dialect=dialect, capabilities=able, builtins=self._declarations)
+        raise CompileError(f"This server does not have {', '.join(sorted(called))}.")
 
     def _opa(self) -> str:
         if not self._opa_version:

@@ -30,7 +30,7 @@ class Evaluator:
         started = time.perf_counter_ns()
         result = ready.policy.evaluate_json(
             question.input,
-            entrypoint=question.entrypoint or question.policy.entrypoint,
+            entrypoint=question.entrypoint or ready.revision.manifest.entrypoints[0],
             headers=question.headers,
             deadline=question.deadline,
             strict=question.strict,

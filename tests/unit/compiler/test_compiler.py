@@ -144,3 +144,20 @@ def test_problems_get_the_path_of_their_author() -> None:
     moved = relocated(problems, "rego/a/b/1.0/policy.rego")
 
     assert [str(problem) for problem in moved] == ["rego/a/b/1.0/policy.rego:1:2: one", "other.rego:3:4: two"]
+
+
+def test_a_function_nobody_answers_is_an_error_with_its_place(toolkit: Toolkit) -> None:
+    """OPA knows http.send, but where nobody can answer it the author learns so at once."""
+    compiler = RegoCompiler(toolkit, [HEADER], {"http.send"})
+
+    with pytest.raises(CompileError) as caught:
+        compiler.compile(source('package a.b\n\nx := http.send({"method": "get", "url": "https://a.example"})\n'))
+
+    assert [(each.line, "http.send" in each.message) for each in caught.value.problems] == [(3, True)]
+
+
+def test_a_package_of_functions_alone_compiles(toolkit: Toolkit) -> None:
+    """Its document is empty, which is an answer."""
+    compiled = RegoCompiler(toolkit, []).compile(source("package a.b\n\nf(x) := x + 1\n"))
+
+    assert compiled.manifest.entrypoints == ("a/b",)
