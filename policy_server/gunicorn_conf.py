@@ -1,16 +1,18 @@
 """How gunicorn runs us; read by gunicorn, filled from our settings."""
 
 import os
+import resource
 import shutil
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
+from policy_server import handover
 from policy_server.logs import logging_config
 from policy_server.settings import load_settings
 
-_settings = load_settings(environ=os.environ)
+_settings = handover.settings = load_settings(environ=os.environ)
 _metrics = Path(_settings.state_dir) / "run" / "metrics"
 # Read by prometheus_client at its first import, which happens in the workers.
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
@@ -22,6 +24,12 @@ threads = _settings.threads
 worker_class = "policy_server.worker.RequestWorker"
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - memory, for heartbeats only
 timeout = 60
+# Idle connections cost little, but each one a descriptor; when there are no more, no call comes in.
+_descriptors, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+if _descriptors < 8192:
+    _descriptors = 8192 if _most == resource.RLIM_INFINITY else min(8192, _most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_descriptors, _most))
+worker_connections = max(128, min(4096, _descriptors - 256))
 graceful_timeout = int(_settings.graceful_timeout)
 keepalive = int(_settings.keepalive)
 # A Pexip query holds some forty keys; gunicorn's default line is short for long aliases and names.

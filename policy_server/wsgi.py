@@ -3,6 +3,7 @@
 import atexit
 import os
 
+from policy_server import handover
 from policy_server.api.app import App
 from policy_server.assembly import assemble
 from policy_server.logs import configure_logging
@@ -15,7 +16,7 @@ def create() -> App:
     Raises:
         SettingsError: the environment does not make a usable configuration.
     """
-    settings = load_settings(environ=os.environ)
+    settings = handover.settings or load_settings(environ=os.environ)
     configure_logging(settings.log_level, settings.log_format)
     assembly = assemble(settings)
     # gunicorn ends its workers by leaving the interpreter: leases and native handles go back then.

@@ -122,11 +122,18 @@ def greet(settings: Settings) -> None:
 
 
 def become_gunicorn(config: Path | None, overrides: dict[str, object]) -> NoReturn:
-    """Replace this process by gunicorn, so that signals reach it without a middleman."""
-    environ = os.environ | to_environ(overrides)
+    """Run gunicorn's master in this process, so that signals reach it without a middleman.
+
+    PERF: gunicorn by exec imports everything again; the server is ready a second later then. What was
+    imported so far started no thread, and the workers, forked from here, share it.
+    """
+    os.environ.update(to_environ(overrides))
     if config is not None:
-        environ[CONFIG_FILE] = str(config.absolute())
+        os.environ[CONFIG_FILE] = str(config.absolute())
+    from policy_server.cli.master import Master
+
     conf = Path(__file__).parent.parent / "gunicorn_conf.py"
-    sys.stderr.flush()
-    # -P keeps the current directory from shadowing modules.
-    os.execve(sys.executable, [sys.executable, "-P", "-m", "gunicorn", "--config", str(conf)], environ)  # noqa: S606 - no shell is meant
+    # gunicorn reads its own command line, and runs it again when it is told to replace itself (USR2).
+    sys.argv = [str(Path(sys.executable).with_name("gunicorn")), "--config", str(conf)]
+    Master().run()
+    sys.exit(0)

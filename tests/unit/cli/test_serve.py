@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from cli_ran import Ran
 
 from policy_server.cli import serve
+from policy_server.cli.master import Master
 
 
 @pytest.fixture
@@ -74,9 +76,12 @@ def test_a_broken_database_is_one_clear_sentence(command: Callable[..., Ran], fr
 def test_gunicorn_gets_the_flags_as_variables(
     command: Callable[..., Ran], free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process becomes gunicorn; execve never returns, so the test stands in for it."""
+    """Workers read the environment; running gunicorn never returns, so the test stands in for it."""
     started: list[tuple[list[str], dict[str, str]]] = []
-    monkeypatch.setattr(os, "execve", lambda _path, argv, environ: started.append((argv, environ)))
+    monkeypatch.setattr(Master, "run", lambda _self: started.append((sys.argv, dict(os.environ))))
+    monkeypatch.setattr(Master, "do_load_config", lambda _self: None)
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr(os, "environ", dict(os.environ))
     file = tmp_path / "policy.toml"
     file.write_text("threads = 3\n")
 
@@ -86,9 +91,8 @@ def test_gunicorn_gets_the_flags_as_variables(
     )  # fmt: skip
 
     [(argv, environ)] = started
-    ours = {name: value for name, value in environ.items() if name.startswith("POLICY_")}
-    assert argv[1:4] == ["-P", "-m", "gunicorn"]
-    assert ours == {
+    assert argv[1:] == ["--config", str(Path(serve.__file__).parent.parent / "gunicorn_conf.py")]
+    assert {name: value for name, value in environ.items() if name.startswith("POLICY_")} == {
         "POLICY_STATE_DIR": str(tmp_path / "state"),
         "POLICY_CONFIG_FILE": str(file),
         "POLICY_PORT": str(free),
