@@ -27,7 +27,7 @@ def opa() -> Path:
     found = shutil.which("opa")
     if found is not None and _is_opa(Path(found)):
         return Path(found)
-    go = shutil.which("go")
+    go = _go()
     if go is None:
         raise Unmeasured(f"there is no opa {OPA_VERSION}, and building it needs Go 1.26 or newer on PATH")
     progress(f"building opa {OPA_VERSION} into {target.parent} (once, about two minutes)")
@@ -50,7 +50,7 @@ def library() -> Path:
     target = CACHE / "bin" / f"opa-library-{hashlib.sha256(source).hexdigest()[:12]}"
     if target.is_file():
         return target
-    go = shutil.which("go")
+    go = _go()
     if go is None:
         raise Unmeasured("building a program around OPA's Go library needs Go 1.26 or newer on PATH")
     progress(f"building a program around OPA's Go library into {target.parent} (once, up to two minutes)")
@@ -97,6 +97,11 @@ def wrk() -> Path:
     if found is None:
         raise Unmeasured("wrk is missing; install it with: apt-get install -y wrk")
     return Path(found)
+
+
+def _go() -> str | None:
+    """Return Go from PATH, or the one that set-up fetched."""
+    return shutil.which("go") or shutil.which("go", path=str(ROOT / ".cache" / "go" / "go" / "bin"))
 
 
 def _is_opa(path: Path) -> bool:

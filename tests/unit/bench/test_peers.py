@@ -1,6 +1,5 @@
 """Peers that are not there."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine with an empty PATH and an empty cache; the environment is all that these programs are found by."""
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     monkeypatch.setattr(peers, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(peers, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -35,8 +35,8 @@ def test_an_opa_of_another_version_does_not_count(bare: Path, monkeypatch: pytes
     opa = place / "opa"
     opa.write_text("#!/bin/sh\necho 'Version: 0.1.0'\n", encoding="utf-8")
     opa.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{place}:{os.defpath}")
-    monkeypatch.setattr(peers.shutil, "which", lambda name: str(opa) if name == "opa" else None)
+    # Absolute, so that the program itself needs no PATH.
+    monkeypatch.setenv("PATH", str(place))
 
     with pytest.raises(Unmeasured, match="there is no opa"):
         peers.opa()
