@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,11 @@ from acceptance_server import Server
 ROOT = Path(__file__).parents[2]
 
 
-def examples() -> Iterator[tuple[str, str]]:
-    """Yield the commands that ask the server, each with the answer that the README shows."""
+def examples() -> list[tuple[str, str]]:
+    """Return the commands that ask the server, each with the answer that the README shows."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for block in re.findall(r"```console\n(.*?)```", text, flags=re.S):
-        for command, answer in re.findall(r"\$ (curl (?:.*\\\n)*.*)\n(.*)\n", block):
-            yield command, answer
+    blocks = "".join(re.findall(r"```console\n(.*?)```", text, flags=re.S))
+    return re.findall(r"\$ (curl (?:.*\\\n)*.*)\n(.*)\n", blocks)
 
 
 def same(text: str) -> str:
