@@ -86,7 +86,12 @@ class Settings:
         default=1,
         shown="the number of processors, 2 to 4",
     )
-    threads: int = _setting("Server", notation.number(1, 256), "Request threads of each worker.", default=8)
+    threads: int = _setting(
+        "Server",
+        notation.number(1, 256),
+        "Threads of each worker for calls, and as many again for all other requests.",
+        default=8,
+    )
     keepalive: float = _setting(
         "Server", notation.duration(1, 3600), "How long an idle connection stays open.", default=75.0
     )

@@ -16,6 +16,7 @@ _OF_STATUS: Final = {
     401: ("not-authenticated", "A user and a password are needed here."),
     404: ("not-found", "There is no such thing."),
     405: ("method-not-allowed", "This address does not answer that method."),
+    408: ("too-slow", "The request did not arrive in time."),
     413: ("too-large", "The request is larger than this server accepts."),
     414: ("too-large", "The request is larger than this server accepts."),
     431: ("too-large", "The request is larger than this server accepts."),
@@ -48,6 +49,8 @@ def _pages() -> dict[str, ProblemPage]:
     }
     for status, (slug, title) in _OF_STATUS.items():
         pages.setdefault(slug, ProblemPage(PREFIX + slug, title, status))
+    # Answered by the worker's main loop, before a request comes here.
+    pages["busy"] = ProblemPage(PREFIX + "busy", "Too many requests are waiting.", 503)
     return dict(sorted(pages.items()))
 
 

@@ -106,7 +106,15 @@ def read_body(req: falcon.Request, limit: int) -> bytes:
 
     Raises:
         InputTooLarge: it is longer; a declared length is refused without reading.
+        HTTPError: 408, it does not come in time.
     """
+    try:
+        return _read(req, limit)
+    except TimeoutError:
+        raise falcon.HTTPError(408, description="the body did not arrive in time") from None
+
+
+def _read(req: falcon.Request, limit: int) -> bytes:
     length = req.content_length
     if length is None:
         # Only a server that marks the end of the body may be read without a length.
