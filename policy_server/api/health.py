@@ -12,7 +12,7 @@ from policy_server.api.request import ApiRequest
 from policy_server.engine.catalog import Ready
 from policy_server.model.errors import PolicyLocked, PolicyServerError
 from policy_server.model.policy import PolicyId, PolicyState
-from policy_server.model.status import Status
+from policy_server.model.status import State, Status
 from policy_server.ports import Store
 from policy_server.version import VERSION
 
@@ -61,6 +61,10 @@ class Readiness:
             yield _told(name, status(), required=False)
 
     def _ping(self) -> CheckView:
+        known = self._catalog()
+        if known.state is State.DEGRADED:
+            # Found out a moment ago; a probe that asks again might hang where callers no longer do.
+            return CheckView("store", FAILED, required=False, message=known.message, since=known.since)
         try:
             self._store.ping()
         except PolicyServerError as error:
@@ -80,6 +84,8 @@ class Readiness:
         return (DEGRADED, f"the newest source failed; {answers}") if self._is_stale(policy) else (READY, answers)
 
     def _is_stale(self, policy: PolicyId) -> bool:
+        if self._catalog().state is State.DEGRADED:
+            return False
         try:
             return self._store.get(policy).state is PolicyState.STALE
         except PolicyServerError:

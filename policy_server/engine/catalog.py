@@ -16,6 +16,9 @@ from policy_server.ports import Clock, PolicyStore
 QUIET = 1.0
 """How long a store found away is left alone by callers, in seconds."""
 
+PATIENCE = 0.1
+"""How long a caller waits for another who looks at the store, in seconds; it takes some microseconds."""
+
 log = logging.getLogger(__name__)
 
 Loader = Callable[[bytes, Revision], Policy]
@@ -50,6 +53,8 @@ class Catalog:
         self._locks: tuple[int, frozenset[PolicyId]] = (-1, frozenset())
         self._synced = -1
         self._quiet_until = 0.0
+        self._looking = threading.Lock()
+        self._stuck = False
         self._writing = threading.RLock()
         self._first: defaultdict[PolicyId, threading.Lock] = defaultdict(threading.Lock)
         self._wake = threading.Event()
@@ -76,7 +81,11 @@ class Catalog:
         if policy in self._locks[1]:
             raise PolicyLocked
         ready = self._ready.get(policy)
-        return ready if ready is not None else self._load_first(policy)
+        if ready is not None:
+            return ready
+        if self._stuck or time.monotonic() < self._quiet_until:
+            raise StoreUnavailable(self._status.message)
+        return self._load_first(policy)
 
     def preload(self, policies: Iterable[PolicyId]) -> None:
         """Load policies ahead of their first question; missing and broken ones are logged."""
@@ -121,6 +130,11 @@ class Catalog:
     def _look(self) -> None:
         if time.monotonic() < self._quiet_until:
             return
+        # One caller at a time: a store that hangs costs one of them, not all.
+        if not self._looking.acquire(timeout=0 if self._stuck else PATIENCE):
+            self._stuck = True
+            self._become(State.DEGRADED, "the store does not answer")
+            return
         try:
             stamp = self._store.stamp()
             if stamp != self._locks[0]:
@@ -131,6 +145,9 @@ class Catalog:
             # a store that has just been found away; health tells.
             self._quiet_until = time.monotonic() + QUIET
             self._become(State.DEGRADED, error.message)
+        finally:
+            self._stuck = False
+            self._looking.release()
 
     def _read_locks(self, stamp: int) -> None:
         # The stamp was read before the locks: a lock committed in between only

@@ -22,6 +22,8 @@ _MAKING = threading.Lock()
 _STAMP: Final = "SELECT stamp FROM stamps WHERE id = 1"
 _FORK_PATIENCE: Final = 10.0
 _WAL_TRIES: Final = 600
+_GLANCE: Final = 0.02
+_READ: Final = 2.0
 
 
 class _Reader:
@@ -49,7 +51,12 @@ class SqliteFile:
     """Opens connections to one database file; safe for threads, processes and forks."""
 
     def __init__(self, path: Path, *, patience: float = 30.0) -> None:
-        """Keep the path; ``patience`` is how many seconds a writer waits for its turn."""
+        """Keep the path; ``patience`` is how many seconds a writer waits for its turn.
+
+        Readers wait for nobody, except while another process repairs the file. Then
+        they give up after two seconds, and ``stamp``, which is asked before every
+        evaluation, at once: an answer matters more.
+        """
         self.path = path.absolute()  # another working directory later is not another database
         self._patience = patience
         self._forget()
@@ -211,15 +218,22 @@ class SqliteFile:
             hide_parameters=True,
             **limits,
         )
-        event.listen(engine, "begin", _begin)
+        event.listen(engine, "begin", self._begin)
         return engine
 
-    def _connect(self, *, foreign_keys: bool, remember: bool) -> sqlite3.Connection:
+    def _begin(self, connection: Connection) -> None:
+        writing = connection.get_execution_options().get("writing", False)
+        patience = self._patience if writing else min(_READ, self._patience)
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {round(patience * 1000)}")
+        # A writer queues for its turn at the beginning; upgrading a reader later could fail at once instead.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    def _connect(self, *, foreign_keys: bool, remember: bool, patience: float | None = None) -> sqlite3.Connection:
         # mode=rw: a missing database is an error that says so, never an empty one.
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw",
             uri=True,
-            timeout=self._patience,
+            timeout=self._patience if patience is None else patience,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -250,7 +264,7 @@ class SqliteFile:
             raise StoreUnavailable(f"{self.path} was replaced while in use; restart the server.")
 
     def _new_reader(self) -> _Reader:
-        reader = _Reader(self._connect(foreign_keys=True, remember=True))
+        reader = _Reader(self._connect(foreign_keys=True, remember=True, patience=_GLANCE))
         with self._opening:
             self._readers.add(reader)
         self._thread.reader = reader
@@ -282,9 +296,3 @@ class SqliteFile:
             raise StoreUnavailable(explain_os(error, self.path)) from error
         except UnicodeEncodeError:
             raise InvalidParameter("Text that is not valid Unicode cannot be kept.") from None
-
-
-def _begin(connection: Connection) -> None:
-    # A writer queues for its turn at the beginning; upgrading a reader later could fail at once instead.
-    writing = connection.get_execution_options().get("writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -166,6 +166,51 @@ def test_without_a_store_what_is_loaded_goes_on_answering(store: Away, catalog: 
     assert "disk is gone" in catalog.status().message
 
 
+def test_a_store_that_hangs_costs_one_caller_and_no_other(store: Away, catalog: Catalog) -> None:
+    """The others are answered from what is loaded, until it answers again."""
+    publish(store, b"one")
+    catalog.sync()
+    catalog.find(ID)
+    hanging, going_on = threading.Event(), threading.Event()
+    stamp = store.stamp
+
+    def hang() -> int:
+        hanging.set()
+        assert going_on.wait(30)
+        return stamp()
+
+    store.stamp = hang  # type: ignore[method-assign] # what a disk does that has gone
+    unlucky = threading.Thread(target=catalog.find, args=(ID,), daemon=True)
+    unlucky.start()
+    assert hanging.wait(10)
+
+    others = [threading.Thread(target=catalog.find, args=(ID,), daemon=True) for _ in range(8)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(10)
+    answered = not any(other.is_alive() for other in others)
+    degraded = catalog.status()
+    with pytest.raises(StoreUnavailable):
+        catalog.find(PolicyId("not", "loaded", "yet", "1"))
+    going_on.set()
+    unlucky.join(10)
+    store.lock(ID, AT)
+
+    assert answered
+    assert (degraded.state, degraded.message) == (State.DEGRADED, "the store does not answer")
+    with pytest.raises(PolicyLocked):
+        catalog.find(ID)
+
+
+def test_what_is_not_loaded_waits_for_no_store_that_is_away(store: Away, catalog: Catalog) -> None:
+    """Only the first look is taken; a caller gets the error at once."""
+    store.away = True
+
+    with pytest.raises(StoreUnavailable, match="disk is gone"):
+        catalog.find(ID)
+
+
 def test_the_watching_thread_swaps_without_being_told(store: Away) -> None:
     """What another process publishes arrives by itself."""
     loads: list[bytes] = []

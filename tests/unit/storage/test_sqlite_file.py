@@ -487,3 +487,13 @@ def test_a_forked_process_never_uses_connections_of_its_parent(path: Path, progr
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_readers_give_up_soon_and_writers_wait_for_their_turn(path: Path, store: SqlStore) -> None:
+    """What is asked before every evaluation never waits for another process."""
+    with SqliteFile(path).reading() as connection:
+        reader = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    with SqliteFile(path).writing() as connection:
+        writer = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+
+    assert (reader, writer) == (2000, 30000)
