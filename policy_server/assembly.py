@@ -19,7 +19,7 @@ from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.policy import Policy
-from policy_server.engine.proving import ProvingCompiler
+from policy_server.engine.proving import Proof
 from policy_server.model.errors import StoreUnavailable
 from policy_server.model.policy import Revision
 from policy_server.model.status import State, Status
@@ -89,10 +89,9 @@ class Assembly:
         return ModuleCache(self.cache / "modules")
 
     @cached_property
-    def compiler(self) -> ProvingCompiler:
-        """Rego to WASM, and proof that it loads here."""
-        rego = RegoCompiler(self.toolkit, self.registry.declarations(), self.registry.unavailable())
-        return ProvingCompiler(rego, self.load)
+    def compiler(self) -> RegoCompiler:
+        """Rego to WASM."""
+        return RegoCompiler(self.toolkit, self.registry.declarations(), self.registry.unavailable())
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -107,7 +106,7 @@ class Assembly:
     @cached_property
     def publisher(self) -> SourcePublisher:
         """The one door for all writers."""
-        return SourcePublisher(self.store, self.compiler, now, self.catalog.wake)
+        return SourcePublisher(self.store, self.compiler, now, self.catalog.wake, prove=Proof(self._load_text))
 
     @cached_property
     def schemas(self) -> OutputSchemas:
@@ -177,7 +176,7 @@ class Assembly:
 
     def load_revision(self, wasm: bytes, revision: Revision) -> Policy:
         """Make a runnable policy of a revision, with its data."""
-        return self.load(wasm, data=None if revision.data is None else revision.data.encode())
+        return self._load_text(wasm, revision.data)
 
     def app(self) -> App:
         """Return the WSGI application."""
@@ -234,6 +233,9 @@ class Assembly:
             # What was never made needs no closing.
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
+
+    def _load_text(self, wasm: bytes, data: str | None) -> Policy:
+        return self.load(wasm, data=None if data is None else data.encode())
 
     def _start(self, name: str, run: Callable[[threading.Event], None]) -> None:
         thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)

@@ -1,39 +1,29 @@
-"""Compiles, and proves that the outcome loads here."""
+"""Proves that what is about to be published loads here."""
 
 from collections.abc import Callable
 
 from policy_server.engine.policy import Policy
-from policy_server.model.errors import InvalidSource, LoadError
-from policy_server.model.policy import CompiledPolicy, PolicySource
-from policy_server.ports import Compiler
+from policy_server.model.errors import EvaluationError, InputError, InvalidSource, LoadError
 
 
-class ProvingCompiler:
-    """A compiler whose output was loaded once; what can fail at publish must not fail in a call.
+class Proof:
+    """Loads a module with its data once: what can fail at publish must not fail in a call.
 
     Loading also leaves the native code in the module cache on disk, so that the
     workers that swap to the new revision find it there.
     """
 
-    def __init__(self, compiler: Compiler, load: Callable[[bytes], Policy]) -> None:
-        """Take the compiler to ask, and what makes a runnable policy of its output."""
-        self._compiler = compiler
+    def __init__(self, load: Callable[[bytes, str | None], Policy]) -> None:
+        """Take what makes a runnable policy."""
         self._load = load
 
-    def compile(self, source: PolicySource) -> CompiledPolicy:
-        """Compile and load.
-
-        Raises:
-            CompileError: the Rego is wrong.
-            CompileLimit: the compiler ran out of time or memory.
-            InvalidSource: package and path disagree, or the module does not load here.
-            ToolkitError: the toolkit is missing or broke.
-        """
-        compiled = self._compiler.compile(source)
+    def __call__(self, wasm: bytes, data: str | None) -> None:
+        """Load and let go; InvalidSource when it does not load."""
         try:
-            self._load(compiled.wasm).close()
+            self._load(wasm, data).close()
         except LoadError as error:
             raise InvalidSource(
                 f"the compiled policy does not load: {error.message}", problems=error.problems
             ) from error
-        return compiled
+        except (InputError, EvaluationError) as error:
+            raise InvalidSource(f"the policy does not load with its data: {error.message}") from error

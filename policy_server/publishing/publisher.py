@@ -31,13 +31,18 @@ class SourcePublisher:
         clock: Clock,
         announce: Callable[[], None],
         *,
+        prove: Callable[[bytes, str | None], None] = lambda _wasm, _data: None,
         turns: Turns | None = None,
     ) -> None:
-        """Take the collaborators; nothing is read or written yet."""
+        """Take the collaborators; nothing is read or written yet.
+
+        ``prove`` raises InvalidSource when a module does not load with its data.
+        """
         self._store = store
         self._compiler = compiler
         self._clock = clock
         self._announce = announce
+        self._prove = prove
         self._turns = turns or Turns(store, clock)
 
     def publish(self, source: PolicySource, *, author: str) -> Revision:
@@ -54,17 +59,10 @@ class SourcePublisher:
             try:
                 for warning in check_source(source):
                     log.warning("%s: %s", source.id, warning, extra=_fields("publish.warning", source.id, author))
-                compiled = self._compiled(source)
+                revision, before = self._swap(source, self._compiled(source), author)
             except (PublishError, ToolkitError) as error:
                 self.refuse(source.id, error, digest=source_digest(source))
                 raise
-            with self._turns.swap(source.id):
-                before = self._record(source.id)
-                data = _current_data(source, None if before is None else before.revision)
-                digest = revision_digest(source, data)
-                revision = self._store.publish(
-                    source, compiled, data=data, digest=digest, author=author, at=self._clock()
-                )
         self._tell("published", revision, author, before)
         return revision
 
@@ -88,6 +86,7 @@ class SourcePublisher:
             if digest == active.digest:
                 return active
             compiled = CompiledPolicy(self._store.module(active.manifest.digest), active.manifest)
+            self._prove(compiled.wasm, data)
             revision = self._store.publish(
                 active.source, compiled, data=data, digest=digest, author=author, at=self._clock()
             )
@@ -115,6 +114,20 @@ class SourcePublisher:
             self._store.fail(policy, failure)
         log.warning("%s: not published: %s", policy, message, extra=_fields("publish.failed", policy, ""))
         self._announce()
+
+    def _swap(
+        self, source: PolicySource, compiled: CompiledPolicy, author: str
+    ) -> tuple[Revision, PolicyRecord | None]:
+        """Write a revision when it loads with its data; return it, and what was there before."""
+        with self._turns.swap(source.id):
+            before = self._record(source.id)
+            active = None if before is None else before.revision
+            data = _current_data(source, active)
+            digest = revision_digest(source, data)
+            if active is None or active.digest != digest:
+                self._prove(compiled.wasm, data)
+            revision = self._store.publish(source, compiled, data=data, digest=digest, author=author, at=self._clock())
+        return revision, before
 
     def _compiled(self, source: PolicySource) -> CompiledPolicy:
         """Compile, or take the active module when the Rego is the same: data needs no compiler."""

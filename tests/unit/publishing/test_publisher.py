@@ -301,3 +301,27 @@ def test_the_lease_of_a_crashed_writer_runs_out(store: MemoryStore, compiler) ->
     SourcePublisher(store, compiler, lambda: AT, lambda: None, turns=turns).publish(SOURCE, author="me")
 
     assert store.get(ID).state is PolicyState.READY
+
+
+def test_data_that_does_not_load_is_found_at_publish(store: MemoryStore, compiler) -> None:
+    """Source and data are proven together; the last good revision stays, whoever brings the data."""
+    seen: list[str | None] = []
+
+    def prove(_wasm: bytes, data: str | None) -> None:
+        seen.append(data)
+        if data is not None and "huge" in data:
+            raise InvalidSource("the policy does not load with its data")
+
+    publisher = SourcePublisher(store, compiler, lambda: AT, lambda: None, prove=prove)
+    good = publisher.publish(replace(SOURCE, data='{"a": 1}'), author="me")
+    publisher.publish(replace(SOURCE, data='{"a": 1}'), author="me")
+    with pytest.raises(InvalidSource):
+        publisher.publish(replace(SOURCE, data='{"huge": 1}'), author="me")
+    with pytest.raises(InvalidSource):
+        publisher.publish_data(ID, '{"huge": 2}', author="refresh")
+
+    record = store.get(ID)
+    assert seen == ['{"a": 1}', '{"huge": 1}', '{"huge": 2}']
+    assert (record.revision, record.state) == (good, PolicyState.STALE)
+    assert record.failure is not None
+    assert "does not load with its data" in record.failure.message
