@@ -34,6 +34,7 @@ class Evaluator:
             headers=question.headers,
             deadline=question.deadline,
             strict=question.strict,
+            trusted=question.trusted,
             errors=errors,
         )
         return Decision(

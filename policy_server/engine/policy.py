@@ -77,12 +77,15 @@ class Policy:
         deadline: float | None = None,
         strict: bool = False,
         errors: list[str] | None = None,
+        trusted: bool = False,
     ) -> bytes | None:
         """Evaluate; JSON text in, compact JSON text with sorted keys out.
 
         ``input`` None means no input, which is not null; the answer None means
         undefined. ``deadline`` is in seconds. Failures of builtins are undefined
         and their messages are added to ``errors``; with ``strict`` they raise.
+        ``trusted`` input was written by a JSON library in this process and is not
+        checked again: the module would accept much that is no JSON.
 
         Raises:
             InvalidJson: the input is not strict JSON.
@@ -91,7 +94,7 @@ class Policy:
                 BuiltinFailed, EvaluationAborted, EvaluationTrapped, ResultTooLarge.
             ToolkitError: a function needs OPA's toolkit, and that broke.
         """
-        return self._ask(input, entrypoint, headers, deadline, strict=strict, errors=errors, checked=False)
+        return self._ask(input, entrypoint, headers, deadline, strict=strict, errors=errors, checked=trusted)
 
     def evaluate(
         self,

@@ -15,7 +15,8 @@ class Question:
     None means the package document. ``headers`` have canonical names
     (``X-Cache-Key``) and the first value. ``deadline`` is in seconds. ``id`` is
     the decision id to use, "" to make one. ``strict`` makes a failing builtin an
-    error instead of undefined.
+    error instead of undefined. ``trusted`` says that we wrote the input ourselves, so
+    that it need not be checked for being strict JSON.
     """
 
     policy: PolicyId
@@ -25,6 +26,7 @@ class Question:
     deadline: float = 2.0
     id: str = ""
     strict: bool = False
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

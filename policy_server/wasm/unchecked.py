@@ -54,6 +54,9 @@ KNOWN: Final = 50
 CHUNK: Final = 512
 """How much of a text is read before its end is looked for, in bytes."""
 
+LARGE: Final = 1 << 16
+"""From how many bytes on copying is worth giving up the interpreter's lock."""
+
 _SLOT: Final = 16  # sizeof(wasmtime_val_raw_t), proved by the self-test
 _ARGS: Final = tuple(struct.Struct("<" + "I12x" * count) for _, count in IMPORTS)
 _CALLBACK: Final = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_void_p, c_void_p, c_size_t)
@@ -64,11 +67,21 @@ _gone: list[str] = []
 """C functions that this wasmtime does not have; the self-test looks here before it calls any."""
 
 
-def _prototype(name: str, result: type | None, *args: type) -> Callable[..., int | None]:
+# PERF: what takes nanoseconds keeps the interpreter's lock. Giving it up costs little by
+# itself, but with several busy threads each time is a chance to wait in the queue for it.
+_held: Final = ctypes.PyDLL(ffi.dll._name, handle=ffi.dll._handle)
+_copy: Final = ctypes.PYFUNCTYPE(c_void_p, c_void_p, c_void_p, c_size_t)(
+    ctypes.cast(ctypes.memmove, c_void_p).value or 0
+)
+
+
+def _prototype(
+    name: str, result: type | None, *args: type, library: ctypes.CDLL = ffi.dll
+) -> Callable[..., int | None]:
     # Item access makes a new function object; attribute access would change the
     # argument types of the one wasmtime-py itself uses.
     try:
-        function = ffi.dll[name]
+        function = library[name]
     except AttributeError:
         _gone.append(name)
         return lambda *_: None
@@ -84,9 +97,9 @@ class _Api:
         self.call = _prototype(
             "wasmtime_func_call_unchecked", c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p
         )
-        self.set_deadline = _prototype("wasmtime_context_set_epoch_deadline", None, c_void_p, c_uint64)
-        self.base = _prototype("wasmtime_memory_data", c_void_p, c_void_p, c_void_p)
-        self.size = _prototype("wasmtime_memory_data_size", c_size_t, c_void_p, c_void_p)
+        self.set_deadline = _prototype("wasmtime_context_set_epoch_deadline", None, c_void_p, c_uint64, library=_held)
+        self.base = _prototype("wasmtime_memory_data", c_void_p, c_void_p, c_void_p, library=_held)
+        self.size = _prototype("wasmtime_memory_data_size", c_size_t, c_void_p, c_void_p, library=_held)
         self.trap_new = _prototype("wasmtime_trap_new", c_void_p, ctypes.c_char_p, c_size_t)
         self.trap_code = _prototype("wasmtime_trap_code", ctypes.c_bool, c_void_p, c_void_p)
         self.trap_message = _prototype("wasm_trap_message", None, c_void_p, c_void_p)
@@ -242,7 +255,7 @@ class UncheckedMachine:
     def write(self, address: int, data: bytes) -> None:
         """Copy bytes in; BadAddress."""
         self._need(address + len(data))
-        memmove(self._base + address, data, len(data))
+        (_copy if len(data) < LARGE else memmove)(self._base + address, data, len(data))
 
     def close(self) -> None:
         """Free the store; nothing may be called after it."""
