@@ -91,7 +91,7 @@ def load(
     modules = _shared.modules(cache)
     registry = Registry.discover(builtins)
     module = modules.load(content)  # held until the end: the cache does not
-    if not registry.names() >= set(module.builtins.values()):
+    if not registry.names() >= set(module.builtins.values()):  # twins are never among them
         registry = registry.bind(_shared.toolkit(cache, toolkit))
     text = data if data is None or isinstance(data, bytes) else written(data)
     return Policy.load(

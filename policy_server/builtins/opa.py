@@ -1,7 +1,8 @@
 """Everything else that a module leaves to the host: OPA's own functions, in the toolkit."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from policy_server.builtins.call import Call
@@ -38,6 +39,28 @@ A list, so that loading a policy does not load the toolkit; a test compares it
 with what OPA and its compiler say.
 """
 
+_NATIVE: Final = """
+abs all and any array.concat array.flatten array.reverse array.slice base64.decode base64.encode base64.is_valid
+base64url.decode base64url.encode bits.and bits.lsh bits.negate bits.or bits.rsh bits.xor ceil concat contains count
+div endswith floor format_int glob.match graph.reachable indexof internal.template_string intersection json.filter
+json.is_valid json.marshal json.remove json.unmarshal lower max min minus mul net.cidr_contains net.cidr_intersects
+net.cidr_overlap numbers.range object.filter object.get object.keys object.remove object.union object.union_n or plus
+product re_match regex.find_all_string_submatch_n regex.is_valid regex.match rem replace round set_diff sort split
+startswith strings.replace_n strings.reverse substring sum to_number trim trim_left trim_prefix trim_right trim_space
+trim_suffix union upper
+"""
+NATIVE: Final = frozenset(_NATIVE.split())
+"""Functions that OPA's WebAssembly has itself and that can fail or differ from the interpreter's."""
+
+EXACT: Final = "exact."
+STRICT: Final = "strict."
+TWINS: Final = frozenset(prefix + name for prefix in (EXACT, STRICT) for name in NATIVE)
+"""What modules with exact semantics ask for beside: functions that WebAssembly has itself, as the interpreter has them.
+
+``exact.f`` where the WebAssembly's own may differ, ``strict.f`` where it had no answer and the
+reason is only of interest to a strict caller (toolkit/go/guards.go).
+"""
+
 MEMO_TEXT: Final = 4096
 MEMO_ENTRIES: Final = 10_000
 """What is remembered within one evaluation: arguments up to so many bytes, so many answers."""
@@ -52,6 +75,15 @@ class OpaFunctions:
         self._lock = threading.Lock()
         self._loader: threading.Thread | None = None
         self._failure: PolicyServerError | None = None
+
+    def function(self, name: str) -> Callable[[Call, Sequence[bytes]], bytes | None]:
+        """Return the function of this name in a module, a twin included."""
+        if name.startswith(STRICT):
+            return partial(self._explain, name.removeprefix(STRICT))
+        return partial(self.answer, name.removeprefix(EXACT))
+
+    def _explain(self, name: str, call: Call, args: Sequence[bytes]) -> bytes | None:
+        return self.answer(name, call, args) if call.strict else None
 
     def answer(self, name: str, call: Call, args: Sequence[bytes]) -> bytes | None:
         """Answer one call; value text in, value text out, None is undefined.

@@ -12,8 +12,8 @@ import orjson
 from policy_server import builtins as room
 from policy_server.builtins.call import Call
 from policy_server.builtins.declare import ANY, Builtin
-from policy_server.builtins.opa import NAMES, NETWORK, OpaFunctions
-from policy_server.model.errors import BuiltinFailed, PolicyServerError, UnknownBuiltin
+from policy_server.builtins.opa import NAMES, NETWORK, STRICT, TWINS, OpaFunctions
+from policy_server.model.errors import BuiltinFailed, PolicyServerError, ToolkitMissing, UnknownBuiltin
 from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
 from policy_server.toolkit.toolkit import Toolkit
 from policy_server.wasm.text import to_json
@@ -31,6 +31,9 @@ _PYTHON: Final[Mapping[str, tuple[type, ...]]] = {
     "object": (dict,),
 }
 _WORDS: Final = {str: "string", int: "number", float: "number", bool: "boolean", list: "array", dict: "object"}
+
+
+_REMEDY: Final = "run scripts/setup, or policy-server toolkit build"
 
 
 class Registry:
@@ -60,7 +63,11 @@ class Registry:
         return Registry(tuple(self._builtins.values()), toolkit)
 
     def names(self) -> frozenset[str]:
-        """Return every function that would be answered, the toolkit's included where it is bound."""
+        """Return every function that would be answered, the toolkit's included where it is bound.
+
+        Twins of functions that WebAssembly has itself are not named: a module is loaded without
+        the toolkit too, and misses it only where a twin is really called.
+        """
         return frozenset(self._builtins) | (NAMES if self._opa is not None else frozenset())
 
     def declarations(self) -> tuple[JsonObject, ...]:
@@ -82,7 +89,7 @@ class Registry:
         Raises:
             UnknownBuiltin: for those that nobody answers, naming them.
         """
-        missing = sorted(name for name in needed.values() if name not in self.names())
+        missing = sorted(set(needed.values()) - self.names() - TWINS)
         if missing:
             raise UnknownBuiltin(_explain(missing))
         return {number: self._function(name) for number, name in needed.items()}
@@ -102,8 +109,9 @@ class Registry:
         ours = self._builtins.get(name)
         if ours is not None:
             return _adapt(ours)
-        assert self._opa is not None  # noqa: S101 - `functions` has looked
-        return partial(self._opa.answer, name)
+        if self._opa is None:  # a twin; `functions` has refused all others
+            return partial(_absent, name)
+        return self._opa.function(name)
 
 
 def _without_call(function: Callable[..., Json | Undefined], _: Call, *args: Json) -> Json | Undefined:
@@ -112,12 +120,15 @@ def _without_call(function: Callable[..., Json | Undefined], _: Call, *args: Jso
 
 def _explain(missing: Sequence[str]) -> str:
     text = f"The module calls {', '.join(missing)}, which this server does not have."
-    if any(name in NAMES for name in missing):
-        text += (
-            " OPA's toolkit answers such functions, and it is not here:"
-            " run scripts/setup, or policy-server toolkit build."
-        )
+    if not NAMES.isdisjoint(missing):
+        text += f" OPA's toolkit answers such functions, and it is not here: {_REMEDY}."
     return text
+
+
+def _absent(name: str, call: Call, _: Sequence[bytes]) -> bytes | None:
+    if name.startswith(STRICT) and not call.strict:
+        return None
+    raise ToolkitMissing(f"{name.partition('.')[2]} needs OPA's toolkit, which is not here; {_REMEDY}.")
 
 
 def _adapt(ours: Builtin) -> Answer:

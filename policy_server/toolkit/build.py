@@ -120,7 +120,7 @@ def record_of(target: Path) -> Path:
 def source_digest() -> str:
     """Return the digest of everything that decides what the toolkit becomes, except the version of Go."""
     digest = hashlib.sha256(repr(_COMMAND).encode())
-    for path in sorted([*SOURCE.glob("*.go"), SOURCE / "go.mod", SOURCE / "go.sum"]):
+    for path in sorted([*SOURCE.glob("*.go"), *SOURCE.glob("*.s"), SOURCE / "go.mod", SOURCE / "go.sum"]):
         digest.update(f"{path.name}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

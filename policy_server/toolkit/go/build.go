@@ -8,6 +8,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/open-policy-agent/opa/v1/compile"
+	"github.com/open-policy-agent/opa/v1/ir"
 	"github.com/open-policy-agent/opa/v1/util"
 )
 
@@ -30,23 +31,59 @@ func build(raw json.RawMessage) (any, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	linked, err := link(&request, able, parsed)
+	semantics, err := semanticsOf(parsed)
 	if err != nil {
 		return nil, nil, err
 	}
-	wasm := linked.WasmModules[0].Raw
+	plan, err := makePlan(&request, able, parsed)
+	if err != nil {
+		return nil, nil, err
+	}
+	if semantics == semanticsExact {
+		makeExact(plan)
+	}
+	wasm, err := toWasm(plan)
+	if err != nil {
+		return nil, nil, complaint{code: "rego_compile_error", err: err}
+	}
 	builtins, err := requiredBuiltins(wasm)
 	if err != nil {
 		return nil, nil, err
 	}
-	entrypoints := make([]string, 0, len(linked.Manifest.WasmResolvers))
-	for _, resolver := range linked.Manifest.WasmResolvers {
-		entrypoints = append(entrypoints, resolver.Entrypoint)
+	entrypoints := make([]string, 0, len(plan.Plans.Plans))
+	for _, each := range plan.Plans.Plans {
+		entrypoints = append(entrypoints, each.Name)
 	}
 	return map[string]any{"entrypoints": entrypoints, "builtins": builtins}, wasm, nil
 }
 
-func link(request *buildRequest, able *ast.Capabilities, parsed map[string]*ast.Module) (*bundle.Bundle, error) {
+const (
+	semanticsExact = "exact" // what the interpreter answers
+	semanticsFast  = "fast"  // what OPA's WebAssembly answers by itself
+)
+
+// semanticsOf reads `semantics` in the custom annotations of the packages; exact unless they say fast.
+func semanticsOf(parsed map[string]*ast.Module) (string, error) {
+	chosen := semanticsExact
+	for _, name := range util.KeysSorted(parsed) {
+		for _, each := range parsed[name].Annotations {
+			value, given := each.Custom["semantics"]
+			if !given {
+				continue
+			}
+			if value != semanticsExact && value != semanticsFast {
+				return "", ast.Errors{ast.NewError(ast.CompileErr, each.Loc(),
+					"semantics must be %s or %s", semanticsExact, semanticsFast)}
+			}
+			if value == semanticsFast {
+				chosen = semanticsFast
+			}
+		}
+	}
+	return chosen, nil
+}
+
+func makePlan(request *buildRequest, able *ast.Capabilities, parsed map[string]*ast.Module) (*ir.Policy, error) {
 	version, err := request.version()
 	if err != nil {
 		return nil, err
@@ -62,20 +99,19 @@ func link(request *buildRequest, able *ast.Capabilities, parsed map[string]*ast.
 	compiler := compile.New().
 		WithBundle(input).
 		WithCapabilities(able).
-		WithTarget(compile.TargetWasm).
+		WithTarget(compile.TargetPlan).
 		WithRegoVersion(version).
 		WithRegoAnnotationEntrypoints(true).
 		// Else every rule that depends on an entrypoint would become one.
 		WithPruneUnused(true).
 		WithEntrypoints(request.Entrypoints...)
 	err = compiler.Build(context.Background())
-	output := compiler.Bundle()
-	if len(output.WasmModules) == 1 {
-		// What may still fail after the module is complete is the layout of left-over Rego, which nobody wants.
-		return output, nil
+	if len(compiler.Bundle().PlanModules) == 1 {
+		// What may still fail after the plan is complete is the layout of left-over Rego, which nobody wants.
+		return planned(compiler)
 	}
 	if err == nil {
-		err = fmt.Errorf("OPA answered no module")
+		err = fmt.Errorf("OPA made no plan")
 	}
 	if len(problems(err)) == 0 {
 		err = complaint{code: "rego_compile_error", err: err}

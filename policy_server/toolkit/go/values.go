@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -307,7 +309,7 @@ func appendValue(text []byte, value ast.Value) []byte {
 		}
 		return append(text, "false"...)
 	case ast.Number:
-		return append(text, value...)
+		return append(text, spelled(string(value))...)
 	case ast.String:
 		return appendString(text, string(value))
 	case *ast.Array:
@@ -335,6 +337,19 @@ func appendValue(text []byte, value ast.Value) []byte {
 		return append(text, '}')
 	}
 	panic(fmt.Errorf("a function answered %T", value))
+}
+
+// spelled answers a number as JSON has it; functions of OPA leave some as they found them in a string.
+func spelled(text string) string {
+	plain := plainNumber(strings.TrimPrefix(text, "+"))
+	if json.Valid([]byte(plain)) {
+		return plain
+	}
+	value, _, err := big.ParseFloat(text, 0, 64, big.ToNearestEven)
+	if err != nil || value.IsInf() {
+		panic(fmt.Errorf("%q is not a number that JSON could have", text))
+	}
+	return value.Text('g', -1)
 }
 
 func separated(text []byte, index int) []byte {

@@ -55,7 +55,9 @@ def test_a_policy_describes_itself(kind: RequestKind) -> None:
     """Package and entrypoints carry titles for lists and documentation."""
     text = source(kind)
 
-    assert re.search(rf"# METADATA\n# title: .+\n# description: .+\npackage pexip\.{kind}\n", text)
+    assert re.search(
+        rf"# METADATA\n# title: .+\n# description: .+\n# custom:\n#   semantics: fast\npackage pexip\.{kind}\n", text
+    )
     for rule in ("default decision :=", "explain :="):
         assert re.search(rf"# METADATA\n# title: .+\n# description: .+\n# entrypoint: true\n{rule}", text)
 

@@ -9,7 +9,10 @@ allow if input.user == "alice"
 limit := data.limit
 """
 
-EVERYTHING = """package t.p
+EVERYTHING = """# METADATA
+# custom:
+#   semantics: fast
+package t.p
 
 # METADATA
 # entrypoint: true

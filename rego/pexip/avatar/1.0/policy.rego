@@ -1,6 +1,8 @@
 # METADATA
 # title: Avatars
 # description: Which picture shows this alias? Answered from an ordered book of rules in data.
+# custom:
+#   semantics: fast
 package pexip.avatar
 
 # METADATA

@@ -1,6 +1,8 @@
 # METADATA
 # title: Directory search
 # description: What does the phone book show? Answered from an ordered book of rules in data.
+# custom:
+#   semantics: fast
 package pexip.directory
 
 # METADATA

@@ -1,6 +1,8 @@
 # METADATA
 # title: Media location
 # description: Which location carries the media? Answered from an ordered book of rules in data.
+# custom:
+#   semantics: fast
 package pexip.media_location
 
 # METADATA

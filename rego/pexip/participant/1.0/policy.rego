@@ -1,6 +1,8 @@
 # METADATA
 # title: Participant properties
 # description: Who may join, and as what? Answered from an ordered book of rules in data.
+# custom:
+#   semantics: fast
 package pexip.participant
 
 # METADATA

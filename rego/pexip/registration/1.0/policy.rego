@@ -1,6 +1,8 @@
 # METADATA
 # title: Device registration
 # description: May this alias register? Answered from an ordered book of rules in data.
+# custom:
+#   semantics: fast
 package pexip.registration
 
 # METADATA

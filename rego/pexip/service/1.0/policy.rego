@@ -1,6 +1,8 @@
 # METADATA
 # title: Service configuration
 # description: What is this alias? Answered from an ordered book of rules in data.
+# custom:
+#   semantics: fast
 package pexip.service
 
 # METADATA

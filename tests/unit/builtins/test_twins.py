@@ -1,0 +1,137 @@
+"""Functions that WebAssembly has itself, answered as OPA's interpreter does."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from policy_server.builtins.opa import NATIVE, TWINS
+from policy_server.engine.policy import Policy
+from policy_server.model.errors import BuiltinFailed, EvaluationTimeout
+from policy_server.model.policy import Dialect
+from policy_server.toolkit.toolkit import Toolkit
+
+HEAD = "package t.p\n\n"
+FAST = "# METADATA\n# custom:\n#   semantics: fast\n"
+
+DIFFERENT = [
+    ('replace("abc", "", "-")', b'"-a-b-c-"'),
+    ("format_int(4294967296, 16)", b'"100000000"'),
+    ('[i | i := indexof("abc", "")]', b"[]"),
+    ('json.is_valid("01")', b"false"),
+    ('[x | x := json.unmarshal("[1,]")]', b"[]"),
+    ('json.marshal({"<", ">"})', b'"[\\"\\\\u003c\\",\\"\\\\u003e\\"]"'),
+    ('[x | x := base64.decode("YWJj!!")]', b"[]"),
+    ('base64.decode("")', b'""'),
+    ('base64.is_valid("YWI")', b"false"),
+    ("10 / 3", b"3.3333333333333333333"),
+    ("0.1 + 0.2", b"0.3"),
+    ("ceil(-0.5)", b"1"),
+    ('concat("", {"c", "a", "b"})', b'"abc"'),
+    ("[x | some x in {3, 1, 2}]", b"[1,2,3]"),
+    ('[k | {"c": 0, "a": 0, "b": 0}[k]]', b'["a","b","c"]'),
+    ('[[k, v] | some k, v in {"b": {2, 1}, "a": set()}]', b'[["a",[]],["b",[1,2]]]'),
+    ('[path | walk({"b": [{"d": 1, "c": 2}], "a": {2, 1}}, [path, 2])]', b'[["a",2],["b",0,"c"]]'),
+    ('net.cidr_contains("::ffff:10.0.0.0/104", "10.1.2.3")', b"true"),
+    ('json.remove({"a": 1}, [[]])', b'{"a":1}'),
+    ("object.union_n([])", b"{}"),
+    ("bits.and(7, 1.0)", b"1"),
+    ('substring("abc", 1.0, 1)', b'"b"'),
+    ('regex.match("\\u0000", "")', b"false"),
+    ("sum([0.5, 1e20])", b"100000000000000000000"),
+]
+
+
+@pytest.mark.parametrize(("expression", "expected"), DIFFERENT)
+def test_what_webassembly_answers_differently_is_answered_like_opa(
+    expression: str, expected: bytes, load_policy: Callable[..., Policy], toolkit: Toolkit
+) -> None:
+    """The interpreter and the module answer the same."""
+    rego = f"{HEAD}x := {expression}\n"
+
+    assert load_policy(rego).evaluate_json() == b'{"x":' + expected + b"}"
+    said = toolkit.eval("data.t.p.x", {"p.rego": rego}, dialect=Dialect.V1)
+    assert said["result"][0]["expressions"][0]["value"] == json.loads(expected)  # type: ignore[index,call-overload]
+
+
+@pytest.mark.parametrize("given", [b"null", b"1", b'"text"', b"[1]", b'{"x": {"y": 1}}', b'{"x": 5, "z": 2}', None])
+def test_parts_of_any_input_can_be_replaced(given: bytes | None, load_policy: Callable[..., Policy]) -> None:
+    """`with input.x.y` makes an object of an input that is none, for that expression only."""
+    policy = load_policy(
+        f"{HEAD}after := y if {{ y := input with input.x.y as 7 }}\n\nbefore := [y | y := input]\n"
+        "\nboth := y if { y := input with input.a as 1 with input.b as 2 }\n"
+    )
+
+    answer = json.loads(policy.evaluate_json(given) or b"")
+
+    assert answer["after"]["x"] == {"y": 7}
+    assert {"a": 1, "b": 2}.items() <= answer["both"].items()
+    assert answer["before"] == ([] if given is None else [json.loads(given)])
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("1 / input", "divide by zero"),
+        ('to_number("abc")', "invalid syntax"),
+        ("lower(input)", "operand 1 must be string but got number"),
+        ('json.unmarshal("{")', "unexpected EOF"),
+    ],
+)
+def test_what_fails_is_undefined_and_an_error_where_strict(
+    expression: str, message: str, load_policy: Callable[..., Policy]
+) -> None:
+    """A strict caller hears why a function of WebAssembly has no answer, in OPA's words."""
+    policy = load_policy(f"{HEAD}x := {expression}\n")
+
+    assert policy.evaluate_json(b"0") == b"{}"
+    with pytest.raises(BuiltinFailed, match=message):
+        policy.evaluate_json(b"0", strict=True)
+
+
+def test_fast_policies_ask_the_host_nothing(load_policy: Callable[..., Policy]) -> None:
+    """With fast semantics OPA's WebAssembly answers what it can by itself, also where it differs."""
+    policy = load_policy(f'{FAST}{HEAD}x := json.is_valid("01")\n\ny := lower("A")\n')
+
+    assert policy.builtins == ()
+    assert policy.evaluate_json() == b'{"x":true,"y":"a"}'
+
+
+def test_a_module_never_hangs_in_replace(load_policy: Callable[..., Policy]) -> None:
+    """Replacing nothing ends, unless the semantics are fast, and then the deadline ends it."""
+    rego = f'{HEAD}x := replace("ab", input, "-")\n'
+
+    assert load_policy(rego).evaluate_json(b'""') == b'{"x":"-a-b-"}'
+    with pytest.raises(EvaluationTimeout):
+        load_policy(FAST + rego, deadline=0.2).evaluate_json(b'""')
+
+
+def test_long_collections_are_sorted_fast(load_policy: Callable[..., Policy]) -> None:
+    """WebAssembly sorts in quadratic time, the host does not: 30,000 numbers fit into the deadline."""
+    policy = load_policy(
+        f"{HEAD}x := sort(input)[0]\n\ny := [k | some k in {{k | some k in input}}][1]\n", deadline=10.0
+    )
+
+    assert policy.evaluate_json(str(list(range(30_000, 0, -1))).encode()) == b'{"x":1,"y":2}'
+
+
+def test_every_function_of_webassembly_has_twins(toolkit: Toolkit) -> None:
+    """The list of twins is the list of functions that OPA's compiler does not leave to the host."""
+    able = {str(each["name"]): each for each in toolkit.capabilities()["builtins"]}  # type: ignore[index,call-overload,union-attr]
+    lines: dict[Dialect, list[str]] = {Dialect.V1: [], Dialect.V0: []}
+    for name in NATIVE:
+        args = ", ".join(f"input.a{index}" for index in range(len(able[name]["decl"].get("args") or [])))  # type: ignore[index,union-attr]
+        lines[Dialect.V0 if able[name].get("deprecated") else Dialect.V1].append(f"{name}({args})")
+
+    asked = {
+        name
+        for dialect, calls in lines.items()
+        for name in toolkit.make(
+            {"p.rego": HEAD + "\n".join(f"r{index} := {call}" for index, call in enumerate(calls))},
+            ["t/p"],
+            dialect=dialect,
+        ).builtins
+    }
+
+    assert {name.partition(".")[2] for name in asked} == set(NATIVE)
+    assert asked <= TWINS
