@@ -13,6 +13,10 @@ Type = str | JsonObject
 """A type in OPA's capability notation; a simple one may be given by its name."""
 
 
+class OpaKnows(Exception):
+    """The function leaves this question to OPA's own of the same name, in the toolkit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Builtin:
     """A Rego function that this process answers.
@@ -54,7 +58,7 @@ def builtin(
     """Declare the decorated function a builtin; it takes the Call, then JSON values.
 
     Sets arrive as sorted lists. It answers a JSON value, or UNDEFINED, or raises
-    BuiltinFailed, which is recorded and read as undefined.
+    BuiltinFailed, which is recorded and read as undefined; or OpaKnows, where OPA has it too.
     """
 
     def declare(function: Callable[Concatenate[Call, P], Json | Undefined]) -> Builtin:

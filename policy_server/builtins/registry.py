@@ -11,8 +11,8 @@ import orjson
 
 from policy_server import builtins as room
 from policy_server.builtins.call import Call
-from policy_server.builtins.declare import ANY, Builtin
-from policy_server.builtins.opa import NAMES, NETWORK, STRICT, TWINS, OpaFunctions
+from policy_server.builtins.declare import ANY, Builtin, OpaKnows
+from policy_server.builtins.opa import EXACT, NAMES, NETWORK, STRICT, TWINS, OpaFunctions
 from policy_server.model.errors import BuiltinFailed, PolicyServerError, ToolkitMissing, UnknownBuiltin
 from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
 from policy_server.toolkit.toolkit import Toolkit
@@ -106,9 +106,9 @@ class Registry:
         return answer
 
     def _function(self, name: str) -> Answer:
-        ours = self._builtins.get(name)
+        ours = self._builtins.get(name.removeprefix(EXACT))
         if ours is not None:
-            return _adapt(ours)
+            return _adapt(ours, None if self._opa is None else self._opa.function(name))
         if self._opa is None:  # a twin; `functions` has refused all others
             return partial(_absent, name)
         return self._opa.function(name)
@@ -128,10 +128,12 @@ def _explain(missing: Sequence[str]) -> str:
 def _absent(name: str, call: Call, _: Sequence[bytes]) -> bytes | None:
     if name.startswith(STRICT) and not call.strict:
         return None
-    raise ToolkitMissing(f"{name.partition('.')[2]} needs OPA's toolkit, which is not here; {_REMEDY}.")
+    raise ToolkitMissing(
+        f"{name.removeprefix(EXACT).removeprefix(STRICT)} needs OPA's toolkit, which is not here; {_REMEDY}."
+    )
 
 
-def _adapt(ours: Builtin) -> Answer:
+def _adapt(ours: Builtin, opas: Answer | None) -> Answer:
     """Put JSON values in and out, operand checks, and the memo around a Python function."""
     function, name, once = ours.function, ours.name, ours.nondeterministic
     wanted = tuple(_PYTHON.get(str(each.get("type"))) for each in ours.args)
@@ -144,6 +146,11 @@ def _adapt(ours: Builtin) -> Answer:
             return None if found is UNDEFINED else _encode(found)
         except BuiltinFailed as error:
             call.fail(BuiltinFailed(f"{name}: {error.message}"))
+            return None
+        except OpaKnows:
+            if opas is not None:
+                return opas(call, args)
+            call.fail(BuiltinFailed(f"{name}: this takes OPA's toolkit, which is not here; {_REMEDY}."))
             return None
         except PolicyServerError:
             raise

@@ -39,9 +39,7 @@ func build(raw json.RawMessage) (any, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if semantics == semanticsExact {
-		makeExact(plan)
-	}
+	makeExact(plan, semantics == semanticsFast)
 	wasm, err := toWasm(plan)
 	if err != nil {
 		return nil, nil, complaint{code: "rego_compile_error", err: err}
@@ -59,7 +57,7 @@ func build(raw json.RawMessage) (any, []byte, error) {
 
 const (
 	semanticsExact = "exact" // what the interpreter answers
-	semanticsFast  = "fast"  // what OPA's WebAssembly answers by itself
+	semanticsFast  = "fast"  // what OPA's WebAssembly answers by itself, regular expressions excepted
 )
 
 // semanticsOf reads `semantics` in the custom annotations of the packages; exact unless they say fast.

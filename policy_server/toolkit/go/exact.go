@@ -19,15 +19,22 @@ type exact struct {
 	plan    *ir.Policy
 	next    ir.Local
 	strings map[string]int
-	guards  map[string]string // function to its guard
+	written map[string]bool   // guards and helpers that the plan has already
 	walks   map[ir.Local]bool // locals that hold the answer of `walk`
+
+	onlyRegex bool
+	patterns  map[ir.StringIndex]bool // regular expressions that WebAssembly matches itself
 }
 
 // firstLocal is above every local that OPA's planner uses; they are names, and need not be dense.
 const firstLocal = 1 << 24
 
-func makeExact(plan *ir.Policy) {
-	e := &exact{plan: plan, next: firstLocal, strings: map[string]int{}, guards: map[string]string{}}
+// makeExact changes a plan; with onlyRegex nothing but calls that match regular expressions.
+func makeExact(plan *ir.Policy, onlyRegex bool) {
+	e := &exact{
+		plan: plan, onlyRegex: onlyRegex, next: firstLocal,
+		strings: map[string]int{}, written: map[string]bool{}, patterns: map[ir.StringIndex]bool{},
+	}
 	for i, each := range plan.Static.Strings {
 		e.strings[each.Value] = i
 	}
@@ -80,14 +87,14 @@ func (e *exact) stmt(stmt ir.Stmt) []ir.Stmt {
 	case *ir.CallStmt:
 		e.call(stmt)
 	case *ir.ScanStmt:
-		observed := appendsOutside(stmt.Block)
+		observed := !e.onlyRegex && appendsOutside(stmt.Block)
 		e.block(stmt.Block)
 		if observed {
 			return e.ordered(stmt)
 		}
 	case *ir.WithStmt:
 		e.block(stmt.Block)
-		if stmt.Local == ir.Input && len(stmt.Path) > 0 {
+		if stmt.Local == ir.Input && len(stmt.Path) > 0 && !e.onlyRegex {
 			return e.withInput(stmt)
 		}
 	}
@@ -101,7 +108,16 @@ func (e *exact) call(call *ir.CallStmt) {
 	if call.Func == ast.WalkBuiltin.Name {
 		e.walks[call.Result] = true
 	}
-	if guard := e.guard(call.Func); guard != "" {
+	matches := call.Func == ast.RegexMatch.Name || call.Func == ast.RegexMatchDeprecated.Name
+	plain := matches && e.matchesPlainly(call)
+	if e.onlyRegex && (plain || !matches) {
+		return
+	}
+	guard := e.guard(call.Func)
+	if plain {
+		guard = e.made(call.Func, "plain", guardOf{}, "strict."+call.Func)
+	}
+	if guard != "" {
 		call.Func = guard
 		call.Args = append([]ir.Operand{of(ir.Input), of(ir.Data)}, call.Args...)
 	}

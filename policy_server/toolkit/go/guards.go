@@ -13,7 +13,7 @@ import (
 //
 // Which guard a function needs was found by running both sides on the same arguments, millions of
 // times (tests/conformance, docs/rego.md).
-type guard struct {
+type guardOf struct {
 	when func(g *guarding) []ir.Stmt
 	then func(g *guarding) []ir.Stmt
 	host bool // never ask the WebAssembly
@@ -27,13 +27,13 @@ type guarding struct {
 }
 
 var (
-	always   = guard{host: true}
-	integers = guard{when: allIntegers}
+	always   = guardOf{host: true}
+	integers = guardOf{when: allIntegers}
 )
 
 // Functions that are neither here nor in `certain` never differ where they have an answer; where
 // they have none, the host is asked why, in case somebody wants to know (`strict.` and the name).
-var guards = map[string]guard{
+var guards = map[string]guardOf{
 	ast.Base64Decode.Name:               always, // "YWJj!!", "YWI", ""
 	ast.Base64IsValid.Name:              always,
 	ast.Base64UrlDecode.Name:            always,
@@ -43,7 +43,7 @@ var guards = map[string]guard{
 	ast.JSONUnmarshal.Name:              always,
 	ast.RegexFindAllStringSubmatch.Name: always, // negative counts, NUL
 	ast.RegexIsValid.Name:               always,
-	ast.RegexMatch.Name:                 always, // NUL; compiled anew in each evaluation, by the host once
+	ast.RegexMatch.Name:                 always, // NUL, Unicode; but see plain.go
 	ast.RegexMatchDeprecated.Name:       always,
 	ast.Intersection.Name:               always, // which of 1 and 1.0 stays
 	ast.Union.Name:                      always,
@@ -95,22 +95,27 @@ var certain = map[string]bool{
 	ast.WalkBuiltin.Name: true,
 }
 
-// guard answers the name of the guard of a function, made at its first use; "" where none is needed.
+// guard answers the name of the guard of a function; "" where none is needed.
 func (e *exact) guard(name string) string {
-	made, known := e.guards[name]
-	if known || !native(name) || certain[name] {
+	if !native(name) || certain[name] {
+		return ""
+	}
+	if needed, different := guards[name]; different {
+		return e.made(name, "guard", needed, "exact."+name)
+	}
+	return e.made(name, "guard", guardOf{}, "strict."+name)
+}
+
+// made answers the name of a guard, which is written at its first use; question is what the host is asked.
+func (e *exact) made(name, kind string, needed guardOf, question string) string {
+	made := "exact." + name + "." + kind
+	if e.written[made] {
 		return made
 	}
-	made = "exact." + name + ".guard"
-	e.guards[name] = made
-	needed, different := guards[name]
+	e.written[made] = true
 	g := &guarding{exact: e, answer: e.local()}
 	for range ast.BuiltinMap[name].Decl.Arity() {
 		g.args = append(g.args, e.local())
-	}
-	question := "strict." + name
-	if different {
-		question = "exact." + name
 	}
 	blocks := [][]ir.Stmt{}
 	if !needed.host {
@@ -121,7 +126,7 @@ func (e *exact) guard(name string) string {
 	return made
 }
 
-func (g *guarding) own(name string, needed guard) (stmts []ir.Stmt) {
+func (g *guarding) own(name string, needed guardOf) (stmts []ir.Stmt) {
 	if needed.when != nil {
 		stmts = needed.when(g)
 	}
@@ -165,10 +170,10 @@ func (e *exact) function(name string, params []ir.Local, answer ir.Local, blocks
 // helper answers the name of a function for `ordered`, made at its first use.
 func (e *exact) helper(kind string) string {
 	name := "exact." + kind
-	if _, known := e.guards[name]; known {
+	if e.written[name] {
 		return name
 	}
-	e.guards[name] = name
+	e.written[name] = true
 	value, answer := e.local(), e.local()
 	sort := &ir.CallStmt{Func: e.guard(ast.Sort.Name), Args: operands(ir.Input, ir.Data, value), Result: answer}
 	if kind == "sorted" {
