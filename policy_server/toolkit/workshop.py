@@ -2,6 +2,7 @@
 
 import contextvars
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,7 +11,7 @@ from policy_server.model.errors import ToolkitError
 from policy_server.toolkit.instance import Instance
 from policy_server.toolkit.machine import MachineCode, Progress, make_engine
 from policy_server.toolkit.pool import Pool
-from policy_server.toolkit.ticker import Ticker, ticks
+from policy_server.toolkit.ticker import Ticker
 
 T = TypeVar("T")
 
@@ -63,9 +64,9 @@ class Workshop:
         """Do work with an instance, stopping it after ``seconds``; what it raises costs the instance."""
         ready = self._open or self.open()
         instance = ready.pool.take(seconds)
-        ready.ticker.begin()
+        epochs = ready.ticker.begin(time.monotonic() + seconds)
         try:
-            instance.allow(ticks(seconds))
+            instance.allow(epochs)
             result = work(instance)
         except BaseException:
             ready.pool.drop(instance)

@@ -16,7 +16,7 @@ from policy_server.wasm import unchecked
 from policy_server.wasm.machine import CheckedMachine, Machine
 
 TICK: Final = 0.01
-"""Length of one epoch in seconds: how late a deadline may be noticed."""
+"""Length of one epoch in seconds; a deadline is noticed up to two of them late, and never early."""
 
 LINGER: Final = 10.0
 """How long the ticking goes on after the last evaluation, in seconds."""
@@ -42,6 +42,32 @@ SETTINGS: Final[dict[str, bool | int]] = {
 log = logging.getLogger(__name__)
 
 
+class Epochs:
+    """Counts epochs against the time: number ``n`` never begins before ``n`` times TICK."""
+
+    def __init__(self, tick: Callable[[], None], now: float) -> None:
+        """Take what begins an epoch, and the monotonic time at which number 0 began."""
+        self._tick = tick
+        self._began = now
+        self._count = 0
+
+    def resume(self, now: float) -> None:
+        """Go on from here after a rest, whose time nobody waited for."""
+        self._began = now - self._count * TICK
+
+    def advance(self, now: float) -> None:
+        """Begin every epoch that is due by now, so that a late thread makes no deadline later."""
+        due = int((now - self._began) / TICK)
+        while self._count < due:
+            self._tick()
+            # NOTE: counted afterwards. Who asks in between gets one epoch more, never one less.
+            self._count += 1
+
+    def until(self, moment: float) -> int:
+        """Return in how many epochs this monotonic time is over; what is over already ends with the next."""
+        return max(1, -int((self._began - moment) // TICK) - self._count)
+
+
 class Ticker:
     """Advances the epoch while evaluations run.
 
@@ -51,9 +77,10 @@ class Ticker:
 
     def __init__(self, tick: Callable[[], None], *, linger: float = LINGER) -> None:
         """Take what to do at each tick; ``linger`` is in seconds."""
-        self._tick = tick
+        self._epochs = Epochs(tick, time.monotonic())
         self._linger = linger
         self.until = 0.0
+        self.epochs = self._epochs.until
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -66,6 +93,7 @@ class Ticker:
         with self._lock:
             self.until = max(self.until, until + self._linger)
             if self._thread is None:
+                self._epochs.resume(time.monotonic())
                 self._thread = threading.Thread(target=self._run, name="policy-epoch", daemon=True)
                 self._thread.start()
 
@@ -78,7 +106,7 @@ class Ticker:
     def _run(self) -> None:
         while True:
             time.sleep(TICK)
-            self._tick()
+            self._epochs.advance(time.monotonic())
             if time.monotonic() > self.until:
                 # The lock decides between ending here and a caller who extends:
                 # after this block `until` is past, so the next caller starts a thread.
@@ -128,13 +156,9 @@ class Runtime:
     ) -> Machine:
         """Start an instance of a module; Stopped when its start function fails."""
         kind = CheckedMachine if self.checked else unchecked.UncheckedMachine
-        self.ticker.cover(time.monotonic() + deadline)
-        return kind(self.engine, module, pages, host, ticks=ticks(deadline))
-
-
-def ticks(seconds: float) -> int:
-    """Return how many epochs an evaluation gets; at least the whole time, up to one tick more."""
-    return int(max(seconds, 0.0) / TICK) + 1
+        until = time.monotonic() + deadline
+        self.ticker.cover(until)
+        return kind(self.engine, module, pages, host, ticks=self.ticker.epochs(until))
 
 
 def runtime() -> Runtime:

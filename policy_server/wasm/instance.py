@@ -1,13 +1,11 @@
 """One instance of a module: OPA's ABI, step by step."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from policy_server.model.errors import InvalidJson, MemoryExceeded, ResultTooLarge
-from policy_server.wasm.engine import ticks
 from policy_server.wasm.failures import Aborted, of_abort, of_trap
 from policy_server.wasm.machine import PAGE, BadAddress, OutOfMemory, Stopped
 from policy_server.wasm.module import Module
@@ -163,7 +161,7 @@ class Instance(Generic[C]):
             self._call = (call,)
             if until > self._ticker.until:
                 self._ticker.cover(until)
-            machine.set_deadline(ticks(until - time.monotonic()))
+            machine.set_deadline(self._ticker.epochs(until))
             answer = machine.text(self._eval(0, entrypoint, self.data, at, length, start, VALUE_TEXT), MAX_RESULT)
             if static is not None:
                 machine.write(0, static)

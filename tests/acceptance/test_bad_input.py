@@ -16,7 +16,16 @@ MISSING = "/policy/demo/g/missing/1.0/evaluation"
 
 ENDLESS = """package g.endless
 
-x := count([1 | some i in numbers.range(1, 40000); some j in numbers.range(1, 40000); i == -j])
+many := numbers.range(1, 9999)
+
+# It allocates nothing, so that the memory limit never comes first.
+x if {
+	some zero in [0, -1]
+	some _ in many
+	some _ in many
+	some each in many
+	each == zero
+}
 """
 HUNGRY = """package g.hungry
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -54,11 +53,8 @@ def test_a_server_that_ends_is_not_waited_for() -> None:
     """Its last words tell the reader what is wrong."""
     command = [sys.executable, "-c", "print('the port is in use')"]
 
-    began = time.monotonic()
-    with running(command) as process, pytest.raises(Unmeasured, match="the port is in use"):
+    with running(command) as process, pytest.raises(Unmeasured, match="the server ended: the port is in use"):
         wait_for(Ask(free_port(), "/"), process, seconds=60)
-
-    assert time.monotonic() - began < 50
 
 
 def test_a_running_program_is_ended_with_its_children_when_the_block_fails() -> None:

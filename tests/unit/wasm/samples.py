@@ -58,7 +58,16 @@ object_conflict := {"same": v | some v in input.values}
 
 # METADATA
 # entrypoint: true
-endless := count([1 | some _ in numbers.range(0, 100000); some _ in numbers.range(0, 100000)])
+endless if {
+	# A million times a million steps without an allocation: the memory limit never comes first.
+	some zero in [0, -1]
+	some _ in _many
+	some _ in _many
+	some each in _many
+	each == zero
+}
+
+_many := numbers.range(1, 10000)
 
 # METADATA
 # entrypoint: true
