@@ -23,7 +23,7 @@ from typing import Final
 
 from gunicorn.config import Config  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine  # type: ignore[import-untyped]
+from gunicorn.http import errors as wrong  # type: ignore[import-untyped]
 from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
@@ -44,6 +44,31 @@ LONGEST_HEAD: Final = 256 << 10
 
 WAITING: Final = 64
 """How many requests that are no calls may wait for each thread; more are refused."""
+
+_UNREADABLE: Final = (
+    (wrong.LimitRequestLine, 414, "URI Too Long", "the request line is longer than 8190 bytes"),
+    (
+        wrong.LimitRequestHeaders,
+        431,
+        "Request Header Fields Too Large",
+        "a header is longer than 16380 bytes, or over 200",
+    ),
+    (
+        wrong.InvalidRequestLine,
+        400,
+        "Bad Request",
+        "the request line is not HTTP; bytes outside ASCII are written as %XX",
+    ),
+    (wrong.InvalidRequestMethod, 400, "Bad Request", "the method is not one of HTTP"),
+    (wrong.InvalidHTTPVersion, 400, "Bad Request", "the version is neither HTTP/1.0 nor HTTP/1.1"),
+    (wrong.UnsupportedTransferCoding, 501, "Not Implemented", "of transfer codings only chunked is understood"),
+    (wrong.ExpectationFailed, 417, "Expectation Failed", "only 100-continue can be expected"),
+    (wrong.ParseException, 400, "Bad Request", "a header or the body's framing cannot be read"),
+)
+"""What gunicorn cannot read, and what its sender hears; the first that fits counts."""
+
+_OURS: Final = (wrong.InvalidResponseHeader, wrong.InvalidResponseHeaderName, wrong.ConfigurationProblem)
+"""What gunicorn counts among them, but is no fault of the sender."""
 
 _END: Final = b"\r\n\r\n"
 _CALL: Final = re.compile(rb"GET [^ ?]*/policy/v1/|GET /live(z|ness)[ ?]")
@@ -264,13 +289,14 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
                 conn.timeout = conn.timeout if conn.head else min(conn.timeout, now + CLOSE_TIME)
 
     def handle_error(self, req: object, client: socket.socket, addr: object, exc: Exception) -> None:
-        """Answer an oversized line or header as a problem document; leave the rest to gunicorn."""
-        if isinstance(exc, LimitRequestLine):
-            _refuse(client, 414, "URI Too Long", "the request line is longer than 8190 bytes")
-        elif isinstance(exc, LimitRequestHeaders):
-            _refuse(client, 431, "Request Header Fields Too Large", "a header is longer than 16380 bytes, or over 200")
-        else:
-            super().handle_error(req, client, addr, exc)
+        """Answer what cannot be read as a problem document; leave the rest to gunicorn."""
+        for kind, status, title, detail in _UNREADABLE:
+            if isinstance(exc, kind) and not isinstance(exc, _OURS):
+                # SECURITY: gunicorn's own words quote lines and headers, and with them aliases and passwords.
+                self.log.warning("refused a request that cannot be read: %s", detail)
+                _refuse(client, status, title, detail, "too-large" if status in {414, 431} else "bad-request")
+                return
+        super().handle_error(req, client, addr, exc)
 
     def _dispatch(self, conn: Connection) -> None:
         head = bytes(conn.head)

@@ -23,12 +23,15 @@ class Front:
     def __init__(self, directory: Path) -> None:
         """Start it on a port it was given by the system."""
         self.gate = directory / "gate"
+        self.log = directory / "log"
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(listener.getsockname()[1])
         command = [
             sys.executable, "-P", "-m", "gunicorn", "--workers", "1", "--threads", str(THREADS), "--no-control-socket",
             "--worker-class", "policy_server.worker.RequestWorker", "--bind", f"fd://{listener.fileno()}",
-            "--graceful-timeout", "15", "--log-level", "warning", "--pythonpath", str(HERE), "worker_app:application",
+            "--graceful-timeout", "15",
+            "--log-level", "warning", "--log-file", str(self.log), "--pythonpath", str(HERE),
+            "worker_app:application",
         ]  # fmt: skip
         environ = os.environ | {"WORKER_APP_GATE": str(self.gate)}
         self.process = subprocess.Popen(command, env=environ, pass_fds=[listener.fileno()])
@@ -136,6 +139,32 @@ def test_a_head_that_comes_too_slowly_is_cut_off(front: Front) -> None:
         except ConnectionError:
             said = b""
     assert said == b""
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (b"GET /a?b=\xff HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET / HTTP/7.0\r\nHost: x\r\n\r\n", b"400"),
+        (b"G(T / HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization : secret\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: secret\x00\r\n\r\n", b"400"),
+        (b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: secret\r\n\r\n", b"501"),
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", b"414"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", b"431"),
+    ],
+    ids=["bytes", "no request", "version", "method", "blank", "header", "coding", "long line", "long header"],
+)
+def test_what_is_not_http_is_refused_as_a_problem(front: Front, said: bytes, expected: bytes) -> None:
+    """In one shape, and nothing of what was sent comes back or reaches the log."""
+    reply = answer(front.connect(said))
+
+    assert expected == reply.split(b" ")[1]
+    assert b"application/problem+json" in reply
+    assert b"secret" not in reply
+    assert "cannot be read" in front.log.read_text()
+    assert "secret" not in front.log.read_text()
 
 
 def test_a_body_that_comes_too_slowly_is_refused(front: Front) -> None:
