@@ -253,7 +253,7 @@ class Assembly:
         self.metrics.pexip(seen)
         if seen.outcome is Outcome.FALLBACK:
             log.warning(
-                "fallback for a %s request: %s",
+                "fallback for a request of kind %s: %s",
                 seen.kind,
                 seen.detail,
                 extra={"action": "pexip.fallback", "reason": seen.reason, "decision_id": seen.decision_id},

@@ -60,12 +60,12 @@ def _policy(what: str, name: str) -> PolicyId:
 
 def _fallback(what: str, kind: Kind[Fallback] = _FALLBACKS) -> Fallback:
     return _setting(
-        "Pexip", kind, f"The answer to a {what} request when its policy cannot give one.", default=Fallback.NOT_FOUND
+        "Pexip", kind, f"The answer to {what} requests when their policy cannot give one.", default=Fallback.NOT_FOUND
     )
 
 
 def _deadline(what: str) -> float:
-    about = f"How long a {what} request may take before the fallback answers; Pexip waits 5 s."
+    about = f"How long {what} requests may take before the fallback answers; Pexip waits 5 s."
     return _setting("Pexip", notation.duration(0.01, 5), about, default=2.0)
 
 
@@ -238,7 +238,12 @@ class Settings:
     @property
     def database(self) -> str:
         """The address of the store: what was asked for, or a file in the state directory."""
-        return self.storage_url or f"sqlite:///{self.state_dir / 'policies.db'}"
+        return self.storage_url or f"sqlite:///{self.database_file}"
+
+    @property
+    def database_file(self) -> Path:
+        """The file that is the store when no other is named."""
+        return self.state_dir / "policies.db"
 
     @property
     def bind(self) -> str:

@@ -37,4 +37,4 @@ def integer(req: falcon.Request, name: str, *, least: int, most: int) -> int | N
         return None
     if value.isascii() and value.isdigit() and len(value) <= 9 and least <= int(value) <= most:
         return int(value)
-    raise refused(name, f'invalid value "{value}" for "{name}", must be a integer from {least} to {most}')
+    raise refused(name, f'invalid value "{value}" for "{name}", must be an integer from {least} to {most}')

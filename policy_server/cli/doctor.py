@@ -80,9 +80,11 @@ def _state_directory(settings: Settings) -> str:
 
 
 def _store(settings: Settings) -> str:
-    from policy_server.cli.tools import all_policies
+    from policy_server.cli.tools import all_policies, has_store
     from policy_server.storage.opening import open_store
 
+    if not has_store(settings):
+        return f"{settings.database} is made when the server starts for the first time"
     store = open_store(settings.database)
     try:
         store.ping()

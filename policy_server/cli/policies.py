@@ -12,6 +12,7 @@ from policy_server.cli.client import Answer, open_client
 from policy_server.model.errors import FetchError, PolicyNotFound, Refused
 from policy_server.model.policy import PolicyId
 from policy_server.model.values import Json, JsonObject
+from policy_server.settings import Settings
 
 app = typer.Typer(help="Policies: list, show, lock and unlock.", no_args_is_help=True)
 
@@ -86,6 +87,8 @@ def unlock(
 
 def _ask(method: str, target: str, server: str | None, *, config: Path | None, state_dir: Path | None) -> Answer:
     settings = options.settings_from(config, state_dir=state_dir) if server is None else None
+    if settings is not None and method != "GET":
+        _check_store(settings)
     with open_client(settings, server) as client:
         answer = client.send(method, target)
     if answer.status < 300:
@@ -96,6 +99,16 @@ def _ask(method: str, target: str, server: str | None, *, config: Path | None, s
     if answer.status == 403:
         raise Refused(message)
     raise FetchError(f"The server answers {answer.status}: {message}")
+
+
+def _check_store(settings: Settings) -> None:
+    from policy_server.cli.tools import has_store
+
+    if not has_store(settings):
+        raise Refused(
+            f"There is no store in {settings.state_dir} yet; name a running server with --server, "
+            "another place with --state-dir, or run policy-server seed."
+        )
 
 
 def _message(answer: Answer) -> str:

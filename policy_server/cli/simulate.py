@@ -1,5 +1,6 @@
 """Asks what a Pexip node would ask, and shows what it would do with the answer."""
 
+import logging
 import time
 from typing import Annotated
 
@@ -31,13 +32,15 @@ def simulate(
     """Send one Pexip request and print the URL, the answer and the time."""
     given = _pairs(values or [])
     for name in unknown(kind, given):
-        output.say(f"note: a {kind} request is not known to carry {name}")
+        output.say(f"note: {kind} requests are not known to carry {name}")
     target = make_target(kind, preset, given, alias=alias)
     settings = options.settings_from(config, assignments, state_dir=state_dir)
     with open_client(settings, url) as client:
         if url is None:
-            # The first one loads what a running server has loaded already.
+            # The first one loads what a running server has loaded already; what it logs, the next one logs again.
+            logging.disable()
             client.send("GET", target, headers=_headers(user))
+            logging.disable(logging.NOTSET)
         started = time.perf_counter()
         answer = client.send("GET", target, headers=_headers(user))
         seconds = time.perf_counter() - started

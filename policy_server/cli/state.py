@@ -31,7 +31,7 @@ def seed(
     """Publish the bundled policies that the store does not have, with the sample rule book."""
     from policy_server.cli.tools import open_assembly
 
-    with open_assembly(_settings(config, state_dir, assignments)) as assembly:
+    with open_assembly(_settings(config, state_dir, assignments), writes=True) as assembly:
         output.say(f"bundled policies: {assembly.bundled.seed()}")
 
 
@@ -49,7 +49,7 @@ def reset(
     what = "Delete ALL policies and start over" if everything else "Put the bundled policies and their data back"
     if not yes:
         typer.confirm(f"{what} in {settings.database}?", abort=True, err=True)
-    with open_assembly(settings) as assembly:
+    with open_assembly(settings, writes=True) as assembly:
         if everything:
             for policy in all_policies(assembly.store):
                 assembly.store.delete(policy)

@@ -97,13 +97,22 @@ def read_data(unit: Mapping[str, str]) -> Json:
         raise InvalidSource(f"{file} is not JSON: {error}.") from error
 
 
+def has_store(settings: Settings) -> bool:
+    """Return whether there is a store already, or the settings name one."""
+    return bool(settings.storage_url) or settings.database_file.is_file()
+
+
 @contextmanager
-def open_assembly(settings: Settings) -> Iterator["Assembly"]:
-    """Yield the parts of a server on the local store, without its threads; a new store gets the bundled policies."""
+def open_assembly(settings: Settings, *, writes: bool = False) -> Iterator["Assembly"]:
+    """Yield the parts of a server on the local store, without its threads.
+
+    Where no server has made a store yet, who only reads is shown what one
+    would start with: the bundled policies, in memory.
+    """
     # PERF: half a second, which commands that only compile need not wait for.
     from policy_server.assembly import assemble
 
-    if settings.storage_url != "memory:" and not settings.state_dir.is_dir():
+    if not (writes or has_store(settings)):
         settings = replace(settings, storage_url="memory:", workers=1)
     assembly = assemble(settings)
     try:

@@ -27,6 +27,16 @@ def test_the_store_is_made_and_filled(command: Callable[..., Ran], tmp_path: Pat
     assert command("seed") == Ran(0, "", "bundled policies: 6 unchanged\n")
 
 
+@pytest.mark.parametrize("verb", ["lock", "unlock"])
+def test_what_has_no_store_cannot_be_locked(command: Callable[..., Ran], tmp_path: Path, verb: str) -> None:
+    """Nothing is said to be locked that is forgotten at once; nothing is made either."""
+    ran = command("policies", verb, SERVICE)
+
+    assert (ran.code, ran.out) == (5, "")
+    assert f"no store in {tmp_path}/state yet" in ran.err
+    assert not (tmp_path / "state").exists()
+
+
 def test_policies_are_listed(seeded: Callable[..., Ran]) -> None:
     """One line each; programs get JSON."""
     lines = [line.split("\t") for line in seeded("policies", "list").out.splitlines()]

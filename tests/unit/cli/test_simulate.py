@@ -23,6 +23,28 @@ def test_the_sample_rule_book_answers(command: Callable[..., Ran], tmp_path: Pat
     assert not (tmp_path / "state").exists()
 
 
+def test_the_sample_rule_book_answers_beside_other_files(command: Callable[..., Ran], tmp_path: Path) -> None:
+    """A state directory without a store, as doctor leaves it, is none yet."""
+    command("doctor")
+
+    ran = command("simulate", "service", "local_alias=my-vmr-kari")
+
+    assert json.loads(ran.out)["result"]["pin"] == "2931"
+    assert not (tmp_path / "state" / "policies.db").exists()
+
+
+def test_a_store_that_is_named_is_asked(
+    command: Callable[..., Ran], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where there is no state directory; and what it lacks is said once."""
+    store = f"storage_url=sqlite:///{tmp_path}/other.db"
+
+    ran = command("simulate", "service", "local_alias=my-vmr-kari", "--set", store)
+
+    assert '"status": "no opinion"' in ran.out
+    assert caplog.text.count("There is no policy bundled/pexip/service/1.0") == 1
+
+
 def test_programs_get_url_answer_and_time(command: Callable[..., Ran]) -> None:
     """One JSON document."""
     ran = command("simulate", "registration", "--alias", "kari@nowhere.test", "--format", "json")
@@ -46,7 +68,7 @@ def test_a_name_the_request_does_not_have_is_pointed_out(command: Callable[..., 
     """It is sent all the same: Pexip's versions differ."""
     ran = command("simulate", "service", "local_allias=x")
 
-    assert ran.err.startswith("note: a service request is not known to carry local_allias\n")
+    assert ran.err.startswith("note: service requests are not known to carry local_allias\n")
     assert "local_allias=x" in ran.err
 
 
