@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import importlib.metadata
 import json
+import logging
 import lzma
 import os
 import platform
@@ -24,6 +25,8 @@ from policy_server.toolkit.native import set_stack
 
 Progress = Callable[[str], None]
 """Takes one line that says how far the work is."""
+
+log = logging.getLogger(__name__)
 
 _CONFIG = "epoch"
 _WASM_MAGIC = b"\0asm"
@@ -72,8 +75,16 @@ class MachineCode:
             found = self._trusted(engine, target, key)
             if found is not None:
                 return found
-            compiled = _compile(engine, self._wasm(), progress or _silent)
+            wasm = self._wasm()
+            if progress is None:
+                log.info(
+                    "making machine code of OPA's toolkit, once; it takes 15 to 60 s, and new policies wait",
+                    extra={"action": "toolkit.preparing"},
+                )
+            compiled = _compile(engine, wasm, progress or _silent)
             self._keep(target, key, compiled)
+            if progress is None:
+                log.info("OPA's toolkit is ready", extra={"action": "toolkit.prepared"})
             self._clean(target)
         # Mapped from the file, the code is shared between processes and costs no memory until it is used.
         return self._trusted(engine, target, key) or compiled

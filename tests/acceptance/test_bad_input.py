@@ -1,5 +1,6 @@
 """What goes wrong gets a clear error, and the server keeps serving."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -130,6 +131,7 @@ def test_an_endless_policy_ends_at_its_deadline(server: Server) -> None:
 
     assert reply.status_code == 500
     assert "id" in reply.json()
+    assert "did not finish before its deadline" in server.log()
     assert pexip_answers(server)
     assert server.workers() == workers
 
@@ -143,8 +145,28 @@ def test_a_policy_that_eats_memory_is_stopped(server: Server) -> None:
     reply = server.ask("hungry")
 
     assert reply.status_code == 500
+    assert "needed more memory than it may use" in server.log()
     assert pexip_answers(server)
     assert server.workers() == workers
+
+
+def test_rego_that_takes_the_compiler_too_much_is_listed_with_its_limit(
+    new_server: Callable[..., Server],
+) -> None:
+    """Minutes or gigabytes are cut short, the error says how much there was, and others are answered meanwhile."""
+    server = new_server(toolkit_deadline="1s", toolkit_memory=str(64 << 20))
+    server.start()
+    steps = "\n".join(f"\tx{i} = x{i + 1} + 1" for i in range(20_000))
+    many = ",".join(f'"{i:0100}"' for i in range(30_000))
+
+    server.write("slow", f"package g.slow\n\nx if {{\n{steps}\n\tx20000 = 1\n}}\n")
+    server.write("large", f"package g.large\n\nx := [{many}]\n")
+
+    assert pexip_answers(server)
+    assert re.search("within 1 second|more than the 64 MiB", listed_error(server, "slow"))
+    assert "more than the 64 MiB" in listed_error(server, "large")
+    assert server.ask("slow").status_code == 500
+    assert pexip_answers(server)
 
 
 def test_a_port_in_use_is_one_clear_sentence(tmp_path: Path) -> None:

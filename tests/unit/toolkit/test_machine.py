@@ -47,6 +47,20 @@ def test_second_load_comes_from_the_cache(module: Path, tmp_path: Path) -> None:
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
+def test_who_has_no_terminal_finds_it_in_the_log(
+    module: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server says why new policies wait, and when they wait no more; only where something is compiled."""
+    with caplog.at_level("INFO"):
+        for _ in range(2):
+            MachineCode(module, tmp_path / "cache").load(make_engine(STACK))
+
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.partition(",")[0] for line in said] == [
+        "making machine code of OPA's toolkit", "OPA's toolkit is ready",
+    ]  # fmt: skip
+
+
 def corrupt(cwasm: Path, _record: Path) -> None:
     """Change one byte of the code."""
     data = bytearray(cwasm.read_bytes())
