@@ -9,6 +9,7 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
 from policy_server import handover
+from policy_server.api import counts
 from policy_server.logs import logging_config
 from policy_server.settings import load_settings
 
@@ -53,6 +54,18 @@ def on_starting(_arbiter: Arbiter) -> None:
     _metrics.mkdir(parents=True, exist_ok=True)
 
 
+def post_fork(_arbiter: Arbiter, worker: Worker) -> None:
+    """Take the room that the worker's counts need while there is some."""
+    try:
+        counts.reserve(_metrics, worker.pid)
+    except OSError as error:
+        # Calls matter more than counting them.
+        worker.log.warning(
+            "%s cannot be written (%s): this worker is not counted in /metrics", _metrics, error.strerror
+        )
+        counts.keep_in_memory()
+
+
 def when_ready(arbiter: Arbiter) -> None:
     """Serve the metrics of all workers on an address of their own, when one is set."""
     if not _settings.metrics_address or getattr(arbiter, "metrics_server", None) is not None:
@@ -70,7 +83,8 @@ def when_ready(arbiter: Arbiter) -> None:
 
 
 def child_exit(_arbiter: Arbiter, worker: Worker) -> None:
-    """Stop counting a worker's gauges when it is gone."""
+    """Keep no more of a worker that is gone than what it has counted, and none of its gauges."""
     from prometheus_client import multiprocess  # noqa: PLC0415 - needs the directory named above
 
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    counts.trim(_metrics, worker.pid)
