@@ -281,5 +281,7 @@ def _pair(pair: tuple[object, object]) -> str:
 
 def short(value: object) -> str:
     """Quote what was given, for a message; long values are cut."""
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        value = ",".join(value)  # options that were repeated, as a variable would hold them
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return repr(text if len(text) <= 60 else text[:57] + "…")

@@ -94,6 +94,7 @@ class Catalog:
                 self._load_first(policy)
             except PolicyServerError as error:
                 log.warning("policy %s is not ready: %s", policy, error.message)
+        log.info("%d policies loaded; others are at their first use", len(self._ready))
 
     def sync(self) -> None:
         """Swap to what the store has now; a revision that does not load leaves the old one."""
@@ -210,7 +211,8 @@ class Catalog:
         now = self._status
         if now.state is not state:
             self._status = Status(state, message, self._clock(), self._synced)
-            log.info("catalog is %s: %s", state, message)
+            # Before any policy was asked for, how many are loaded would only mislead.
+            log.info("catalog is %s%s", state, "" if state is State.READY else f": {message}")
         elif (now.message, now.stamp) != (message, self._synced):
             self._status = Status(state, message, now.since, self._synced)
 

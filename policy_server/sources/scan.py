@@ -68,6 +68,12 @@ def scan(repository: str, folder: Path) -> Scan:
         empty = False
         if REGO in names:
             _add(seen, repository, root, directory, frozenset(names).intersection(_FILES))
+        else:
+            seen.skipped += [
+                Skipped(show(directory / name), f"has no {REGO} beside it")
+                for name in sorted(names)
+                if name.endswith(".rego") or name in _FILES
+            ]
     if empty and seen.complete:
         seen.complete = False
         seen.skipped.append(Skipped(show(root), "is empty; policies published from it are kept"))

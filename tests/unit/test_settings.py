@@ -78,6 +78,12 @@ def test_an_unknown_flag_is_refused() -> None:
         load(overrides={"wrokers": "2"})
 
 
+def test_a_repeated_option_is_shown_as_it_was_given() -> None:
+    """In the words of the command line, and not of the program."""
+    with pytest.raises(SettingsError, match=r"not 'policies,a=/srv'$"):
+        load(overrides={"folders": ["policies", "a=/srv"]})
+
+
 def test_every_problem_is_told_at_once() -> None:
     """Whoever fixes a configuration sees all of it."""
     with pytest.raises(SettingsError) as caught:

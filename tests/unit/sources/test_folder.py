@@ -164,6 +164,20 @@ def test_misplaced_files_are_named(feed: FolderFeed, root: Path, caplog: pytest.
     assert len([record for record in caplog.records if "lies too high" in record.getMessage()]) == 1
 
 
+@pytest.mark.parametrize("name", ["main.rego", "data.json", "data-config.json"])
+def test_files_without_a_policy_are_named(feed: FolderFeed, root: Path, write, name: str) -> None:
+    """Who calls the policy something else is told what it has to be; other files may lie where they like."""
+    write("g/a/1.0")
+    (root / "g" / "b" / "1.0").mkdir(parents=True)
+    (root / "g" / "b" / "1.0" / name).write_text("{}")
+    (root / "g" / "b" / "README.md").write_text("notes")
+
+    report = feed.sync()
+
+    assert reasons(report.skipped) == f"{root}/g/b/1.0/{name}: has no policy.rego beside it"
+    assert report.published == (PolicyId("repo", "g", "a", "1.0"),)
+
+
 def test_other_files_do_not_matter(feed: FolderFeed, write, store: MemoryStore) -> None:
     """Tests, read-mes and hidden directories are none of the feed's business."""
     directory = write("g/n/1.0")
