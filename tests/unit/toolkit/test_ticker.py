@@ -50,16 +50,17 @@ def test_a_deadline_is_never_early_and_two_ticks_late_at_most(waits: list[float]
     assert engine.epoch >= end
 
 
-def test_it_rests_when_nothing_runs_and_goes_on_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its thread ends by itself, and what was rested is not caught up at the cost of who comes next."""
+def test_a_rest_is_not_caught_up() -> None:
+    """Ticks that nobody waited for do not end who comes afterwards."""
     engine = Counted()
     ticker = Still(engine)  # type: ignore[arg-type] - it is only asked for one thing
-    monkeypatch.setattr(time, "monotonic", lambda: 1e6)
+    ticker._began -= 1000  # seconds of rest
 
-    end = ticker.begin(1e6 + 5 * TICK)
-    ticker.advance(1e6 + 4.5 * TICK)
+    end = ticker.begin(time.monotonic() + 5 * TICK)
+    ticker.advance(ticker._began + 4.5 * TICK)
 
-    assert (engine.epoch, end) == (4, 5)
+    assert engine.epoch == 4
+    assert end in {5, 6}
 
 
 def test_a_real_engine_is_ticked() -> None:
