@@ -14,6 +14,8 @@ from policy_server.api.app import App, make_app
 from policy_server.api.metrics import Metrics
 from policy_server.api.parts import ApiOptions, Parts
 from policy_server.background import ACTING, Background, Job
+from policy_server.builtins.network import allowed_for, settled_registry
+from policy_server.builtins.opa import NETWORK
 from policy_server.builtins.registry import Registry
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.catalog import Catalog
@@ -81,7 +83,13 @@ class Assembly:
     @cached_property
     def registry(self) -> Registry:
         """The Rego functions this host answers."""
-        return Registry.discover().bind(self.toolkit)
+        return settled_registry(self.settings.network, self.settings.runtime_variables, self.toolkit)
+
+    @cached_property
+    def _quiet(self) -> Registry:
+        """The same, for policies that may not ask other servers."""
+        reason = "POLICY_HTTP_SEND_POLICIES does not allow this policy to ask other servers"
+        return self.registry.without(NETWORK, reason)
 
     @cached_property
     def modules(self) -> ModuleCache:
@@ -161,13 +169,13 @@ class Assembly:
             jobs.append(Job("folders", self.folders.watch))
         return Background(jobs, self.store, now, holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
 
-    def load(self, wasm: bytes, *, data: bytes | None = None) -> Policy:
-        """Make a runnable policy."""
+    def load(self, wasm: bytes, *, data: bytes | None = None, registry: Registry | None = None) -> Policy:
+        """Make a runnable policy; ``registry`` in place of the usual functions."""
         return Policy.load(
             wasm,
             data=data,
             modules=self.modules,
-            registry=self.registry,
+            registry=self.registry if registry is None else registry,
             memory_limit=self.settings.evaluation_memory,
             deadline=self.settings.evaluation_deadline,
             # As many as there are threads: calls, and everything else.
@@ -176,7 +184,8 @@ class Assembly:
 
     def load_revision(self, wasm: bytes, revision: Revision) -> Policy:
         """Make a runnable policy of a revision, with its data."""
-        return self._load_text(wasm, revision.data)
+        may_send = allowed_for(str(revision.id), self.settings.http_send_policies)
+        return self._load_text(wasm, revision.data, None if may_send else self._quiet)
 
     def app(self) -> App:
         """Return the WSGI application."""
@@ -234,8 +243,8 @@ class Assembly:
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 
-    def _load_text(self, wasm: bytes, data: str | None) -> Policy:
-        return self.load(wasm, data=None if data is None else data.encode())
+    def _load_text(self, wasm: bytes, data: str | None, registry: Registry | None = None) -> Policy:
+        return self.load(wasm, data=None if data is None else data.encode(), registry=registry)
 
     def _start(self, name: str, run: Callable[[threading.Event], None]) -> None:
         thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)

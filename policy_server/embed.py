@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from policy_server.builtins.network import Network, network_functions
 from policy_server.builtins.registry import Registry
 from policy_server.engine.policy import DEADLINE, MEMORY_LIMIT, SIZE, Policy
 from policy_server.model.errors import InvalidModule, PolicyServerError
@@ -23,7 +24,7 @@ from policy_server.toolkit.toolkit import Toolkit
 from policy_server.wasm.module import ModuleCache
 from policy_server.wasm.strict import written
 
-__all__ = ["UNDEFINED", "Function", "Policy", "PolicyServerError", "Undefined", "load"]
+__all__ = ["UNDEFINED", "Function", "Network", "Policy", "PolicyServerError", "Undefined", "load"]
 
 Function = Callable[..., Json | Undefined]
 """A builtin of the embedding program: JSON values in, a JSON value or UNDEFINED out."""
@@ -65,6 +66,7 @@ def load(
     size: int = SIZE,
     cache: Path | None = None,
     toolkit: Path | None = None,
+    network: Network | None = None,
 ) -> Policy:
     """Make a policy of a module that ``policy-server compile`` or ``opa build -t wasm`` made.
 
@@ -80,16 +82,20 @@ def load(
             keeps the toolkit's in ``~/.cache/policy-server``.
         toolkit: the file opa-toolkit.wasm, needed only for functions that OPA
             leaves to the host (``sprintf``, ``time.format``…); found when it is installed.
+        network: which hosts ``http.send`` and ``net.lookup_ip_addr`` may reach; None
+            makes policies that call them fail to load.
 
     Raises:
         InvalidModule: this is not a module OPA made, or of another ABI.
         UnknownBuiltin: it calls functions nobody here answers.
         InvalidJson: the data is not a JSON object.
         MemoryExceeded: module and data do not fit into the limit.
+        SettingsError: the network has an entry that cannot be read.
     """
     content = wasm if isinstance(wasm, bytes) else _read(wasm)
     modules = _shared.modules(cache)
-    registry = Registry.discover(builtins)
+    made = () if network is None else network_functions(network, _shared.toolkit(cache, toolkit), reason="")
+    registry = Registry.discover(builtins, made=made)
     module = modules.load(content)  # held until the end: the cache does not
     if not registry.names() >= set(module.builtins.values()):  # twins are never among them
         registry = registry.bind(_shared.toolkit(cache, toolkit))

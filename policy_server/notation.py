@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
+from policy_server.model.duration import parse_duration
 from policy_server.model.policy import PolicyId
-from policy_server.publishing.duration import parse_duration
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -209,6 +209,34 @@ def _networks(value: object) -> tuple[str, ...]:
     return found
 
 
+def _hosts(value: object) -> tuple[str, ...]:
+    """Read networks and names, and ``*`` alone or as the first label."""
+    found = tuple(_items(value))
+    try:
+        _networks([item.removeprefix("*.") for item in found if item != "*"])
+    except ValueError as error:
+        raise ValueError("host names, *.example.com, * or networks (10.0.0.0/8), separated by commas") from error
+    return found
+
+
+def _patterns(value: object) -> tuple[str, ...]:
+    found = tuple(_items(value))
+    if not all(re.fullmatch(r"!?[^\s!]+", item) for item in found):
+        raise ValueError("patterns such as example/* or !example/group/name/1.0, separated by commas")
+    return found
+
+
+def _names(value: object) -> tuple[str, ...]:
+    found = tuple(_items(value))
+    if not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", item) for item in found):
+        raise ValueError("names of environment variables, separated by commas")
+    return found
+
+
+def _paths(value: object) -> tuple[Path, ...]:
+    return tuple(_path(item) for item in _items(value))
+
+
 def _url(value: object) -> str:
     text = _text(value).rstrip("/")
     parts = urlsplit(text)
@@ -256,6 +284,10 @@ OPTIONAL_PATH: Final = Kind("a path, or empty", _optional_path)
 FOLDERS: Final = Kind("`repository=path` pairs, separated by commas (a table in the file)", _folders)
 CREDENTIALS: Final = Kind("`user:password`, several separated by commas or one a line", _credentials)
 NETWORKS: Final = Kind("networks (`10.0.0.0/8`) or host names, separated by commas", _networks)
+HOSTS: Final = Kind("host names, `*.example.com`, networks or `*`, separated by commas", _hosts)
+PATTERNS: Final = Kind("`repository/group/name/version` with `*` for anything, separated by commas", _patterns)
+NAMES: Final = Kind("names of environment variables, separated by commas", _names)
+PATHS: Final = Kind("paths, separated by commas", _paths)
 URL: Final = Kind("an `http://` or `https://` address, or empty", _url)
 ADDRESS: Final = Kind("`host:port`, or empty", _address)
 HOST: Final = Kind("an address or a host name; empty means all interfaces", _host)

@@ -11,62 +11,29 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from policy_server import environment, notation
+from policy_server.declaring import NOT_FOUND as _NOT_FOUND
+from policy_server.declaring import About
+from policy_server.declaring import deadline as _deadline
+from policy_server.declaring import enabled as _enabled
+from policy_server.declaring import fallback as _fallback
+from policy_server.declaring import policy as _policy
+from policy_server.declaring import setting as _setting
 from policy_server.environment import CONFIG_FILE, PREFIX
 from policy_server.model.errors import Problem, SettingsError
 from policy_server.model.policy import PolicyId
-from policy_server.notation import Kind, SecretStr
+from policy_server.notation import SecretStr
 from policy_server.pexip.kinds import Fallback, RequestKind
 
 if TYPE_CHECKING:
+    from policy_server.builtins.network import Network
     from policy_server.pexip.answers import Route
-
-T = TypeVar("T")
 
 _MAY_BE_EMPTY: Final = frozenset({"POLICY_HOST", "HTTP_HOST"})
 _MIB: Final = 1 << 20
-_FALLBACKS: Final = notation.choice(*Fallback, not_found="404").then(Fallback)
-_NOT_FOUND: Final = notation.choice("404", not_found="404").then(Fallback)
 _LEVELS: Final = notation.choice("debug", "info", "warning", "error", "critical", warn="warning", fatal="critical")
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What is declared about a setting besides its name and default; ``shown`` describes a computed default."""
-
-    kind: Kind[Any]  # the kinds of all settings lie side by side here
-    help: str
-    group: str
-    secret: bool
-    shown: str | None
-
-
-def _setting(group: str, kind: Kind[T], about: str, *, default: T, secret: bool = False, shown: str | None = None) -> T:
-    return field(default=default, metadata={"about": About(kind, about, group, secret, shown)})
-
-
-def _enabled(what: str) -> bool:
-    return _setting(
-        "Pexip", notation.SWITCH, f"Answer {what} requests; off means 404, Pexip's own behaviour.", default=True
-    )
-
-
-def _policy(what: str, name: str) -> PolicyId:
-    policy = PolicyId("bundled", "pexip", name, "1.0")
-    return _setting("Pexip", notation.POLICY, f"The policy that answers {what} requests.", default=policy)
-
-
-def _fallback(what: str, kind: Kind[Fallback] = _FALLBACKS) -> Fallback:
-    return _setting(
-        "Pexip", kind, f"The answer to {what} requests when their policy cannot give one.", default=Fallback.NOT_FOUND
-    )
-
-
-def _deadline(what: str) -> float:
-    about = f"How long {what} requests may take before the fallback answers; Pexip waits 5 s."
-    return _setting("Pexip", notation.duration(0.01, 5), about, default=2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +183,55 @@ class Settings:
         "Private networks and hosts that policies and data sources may reach all the same.",
         default=(),
     )
+    http_send: str = _setting(
+        "Outgoing requests",
+        notation.choice("off", "allowed", "on"),
+        "Whether policies may call `http.send` and `net.lookup_ip_addr`: not at all, for the hosts of"
+        " `http_send_hosts`, or for every public host.",
+        default="allowed",
+    )
+    http_send_hosts: tuple[str, ...] = _setting(
+        "Outgoing requests",
+        notation.HOSTS,
+        "The hosts policies may reach with `http.send`. Private ones must be in `allowed_networks` too.",
+        default=(),
+    )
+    http_send_policies: tuple[str, ...] = _setting(
+        "Outgoing requests",
+        notation.PATTERNS,
+        "The policies that may; `!` before a pattern takes them out.",
+        default=("*",),
+    )
+    http_send_max_bytes: int = _setting(
+        "Outgoing requests",
+        notation.size(1024),
+        "The largest body that `http.send` takes in, packed or unpacked.",
+        default=4 * _MIB,
+    )
+    http_send_cache: int = _setting(
+        "Outgoing requests",
+        notation.size(0),
+        "Memory of each worker for answers that `http.send` keeps across evaluations (`cache`, `force_cache`).",
+        default=16 * _MIB,
+    )
+    http_send_tls_files: tuple[Path, ...] = _setting(
+        "Outgoing requests",
+        notation.PATHS,
+        "Files, and directories of files, that policies may name as `tls_…_file`.",
+        default=(),
+    )
+    http_send_tls_env: tuple[str, ...] = _setting(
+        "Outgoing requests",
+        notation.NAMES,
+        "Environment variables that policies may name as `tls_…_env_variable`.",
+        default=(),
+    )
+    runtime_env: tuple[str, ...] = _setting(
+        "Policies",
+        notation.NAMES,
+        "Environment variables that policies see in `opa.runtime().env`; with none `opa.runtime()` is empty.",
+        default=(),
+    )
     refresh_poll: float = _setting(
         "Outgoing requests", notation.duration(0.05, 3600), "How often to look whether data is due.", default=1.0
     )
@@ -260,6 +276,29 @@ class Settings:
     def url(self) -> str:
         """The address to show to people."""
         return self.external_url or self.local_url
+
+    @property
+    def runtime_variables(self) -> dict[str, str]:
+        """The environment variables that policies may see, with their values."""
+        return {name: os.environ[name] for name in self.runtime_env if name in os.environ}
+
+    @property
+    def network(self) -> "Network | None":
+        """What policies may reach; None when nothing."""
+        # PERF: not needed by commands that evaluate nothing.
+        from policy_server.builtins.network import Network  # noqa: PLC0415
+
+        if self.http_send == "off":
+            return None
+        return Network(
+            hosts=("*",) if self.http_send == "on" else self.http_send_hosts,
+            networks=self.allowed_networks,
+            max_bytes=self.http_send_max_bytes,
+            cache_bytes=self.http_send_cache,
+            tls_files=self.http_send_tls_files,
+            tls_env={name: os.environ[name] for name in self.http_send_tls_env if name in os.environ},
+            origin=variable("http_send_hosts"),
+        )
 
     def pexip_route(self, kind: RequestKind) -> "Route":
         """Return what was set for one kind of Pexip request."""

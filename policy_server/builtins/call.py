@@ -10,6 +10,15 @@ from policy_server.model.errors import BuiltinFailed
 MAX_ERRORS: Final = 100
 """How many errors of one evaluation are kept; a loop over a million items has one message."""
 
+MAX_PRINTED: Final = 1000
+"""How many printed lines of one evaluation are kept."""
+
+MAX_LINE: Final = 4096
+"""How long a printed line may be, in characters; longer ones are cut."""
+
+MAX_ANSWERS: Final = 16 << 20
+"""How many bytes of other servers' answers one evaluation remembers."""
+
 _random = random.SystemRandom()
 
 
@@ -20,10 +29,12 @@ class Call:
     is the one time of this evaluation. ``deadline_at`` is monotonic time.
     ``memo`` keeps answers by function and arguments, so that time, randomness
     and network say the same thing twice; ``errors`` collects the failures of
-    builtins that became undefined, unless ``strict`` makes them fail it all.
+    builtins that became undefined, unless ``strict`` makes them fail it all;
+    ``printed`` the lines that ``print`` wrote. ``answers`` remembers requests to
+    other servers by their digest: the answer, or code and message of the failure.
     """
 
-    __slots__ = ("_seed", "deadline_at", "errors", "headers", "memo", "now_ns", "strict")
+    __slots__ = ("_seed", "answers", "deadline_at", "errors", "headers", "memo", "now_ns", "printed", "strict")
 
     def __init__(
         self,
@@ -33,12 +44,15 @@ class Call:
         *,
         strict: bool = False,
         errors: list[str] | None = None,
+        printed: list[str] | None = None,
     ) -> None:
         self.headers = headers
         self.now_ns = now_ns
         self.deadline_at = deadline_at
         self.strict = strict
         self.errors: list[str] = [] if errors is None else errors
+        self.printed: list[str] = [] if printed is None else printed
+        self.answers: dict[bytes, bytes | tuple[str, str]] = {}
         self.memo: dict[tuple[object, ...], bytes | None] = {}
         self._seed: int | None = None
 
@@ -59,3 +73,14 @@ class Call:
             raise error
         if len(self.errors) < MAX_ERRORS:
             self.errors.append(error.message)
+
+    def print(self, line: str) -> None:
+        """Keep a printed line, cut to MAX_LINE characters, unless MAX_PRINTED are kept already."""
+        if len(self.printed) < MAX_PRINTED:
+            self.printed.append(line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + "…")
+
+    def remember(self, key: bytes, answer: bytes | tuple[str, str]) -> None:
+        """Keep what a request to another server brought, as long as there is room."""
+        size = sum(len(each) for each in self.answers.values() if isinstance(each, bytes))
+        if size + len(answer) <= MAX_ANSWERS and len(self.answers) < MAX_ERRORS:
+            self.answers[key] = answer

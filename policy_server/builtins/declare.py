@@ -9,6 +9,9 @@ from policy_server.model.values import Json, JsonObject, Undefined
 
 P = ParamSpec("P")
 
+Result = Json | Undefined | frozenset[str]
+"""What a builtin may answer; a frozenset of texts becomes a set."""
+
 Type = str | JsonObject
 """A type in OPA's capability notation; a simple one may be given by its name."""
 
@@ -25,15 +28,20 @@ class Builtin:
     ``nondeterministic``: may answer differently each time, and is asked once an
     evaluation for the same arguments. ``blocking``: may wait for something, and
     must keep to ``Call.remaining``. ``known_to_opa``: OPA declares it already.
+    ``verbatim``: takes its arguments and answers as Rego value text, and remembers
+    for itself. ``available`` False: it only says why it cannot be called here, and
+    compilers refuse it.
     """
 
     name: str
     args: tuple[JsonObject, ...]
     result: JsonObject
-    function: Callable[..., Json | Undefined]
+    function: Callable[..., Result | bytes]
     nondeterministic: bool = False
     blocking: bool = False
     known_to_opa: bool = False
+    verbatim: bool = False
+    available: bool = True
 
     def declaration(self) -> JsonObject:
         """Return the entry for OPA's capabilities."""
@@ -54,15 +62,26 @@ def builtin(
     nondeterministic: bool = False,
     blocking: bool = False,
     known_to_opa: bool = False,
-) -> Callable[[Callable[Concatenate[Call, P], Json | Undefined]], Builtin]:
+    verbatim: bool = False,
+) -> Callable[[Callable[Concatenate[Call, P], Result | bytes]], Builtin]:
     """Declare the decorated function a builtin; it takes the Call, then JSON values.
 
-    Sets arrive as sorted lists. It answers a JSON value, or UNDEFINED, or raises
-    BuiltinFailed, which is recorded and read as undefined; or OpaKnows, where OPA has it too.
+    Sets arrive as sorted lists. It answers a JSON value, a frozenset of texts, or
+    UNDEFINED, or raises BuiltinFailed, which is recorded and read as undefined; or
+    OpaKnows, where OPA has it too. With ``verbatim`` arguments and answer are Rego value text.
     """
 
-    def declare(function: Callable[Concatenate[Call, P], Json | Undefined]) -> Builtin:
-        return Builtin(name, tuple(map(_type, args)), _type(result), function, nondeterministic, blocking, known_to_opa)
+    def declare(function: Callable[Concatenate[Call, P], Result | bytes]) -> Builtin:
+        return Builtin(
+            name,
+            tuple(map(_type, args)),
+            _type(result),
+            function,
+            nondeterministic=nondeterministic,
+            blocking=blocking,
+            known_to_opa=known_to_opa,
+            verbatim=verbatim,
+        )
 
     return declare
 

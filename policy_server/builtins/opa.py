@@ -9,6 +9,9 @@ from policy_server.builtins.call import Call
 from policy_server.model.errors import BuiltinFailed, EvaluationTimeout, PolicyServerError
 from policy_server.toolkit.toolkit import Toolkit
 
+OPA_VERSION: Final = "1.22.2"
+"""The OPA in the toolkit, for what must be known without loading it; a test compares them."""
+
 NETWORK: Final = frozenset({"http.send", "net.lookup_ip_addr"})
 """Functions of OPA that need a network, which the toolkit does not have."""
 
@@ -100,19 +103,23 @@ class OpaFunctions:
         memo = call.memo
         if key in memo:
             return memo[key]
-        remaining = call.remaining()
-        if remaining <= 0:
-            raise EvaluationTimeout
-        if not self._toolkit.loaded():
-            self._load(remaining)
         try:
-            found = self._toolkit.builtin(name, args, now_ns=call.now_ns, seed=call.seed, deadline=call.remaining())
+            found = self.ask(name, call, args)
         except BuiltinFailed as error:
             call.fail(error)
             found = None
         if len(memo) < MEMO_ENTRIES and sum(map(len, args)) <= MEMO_TEXT:
             memo[key] = found
         return found
+
+    def ask(self, name: str, call: Call, args: Sequence[bytes]) -> bytes | None:
+        """Answer one call without a memory; BuiltinFailed when the function failed, else like ``answer``."""
+        remaining = call.remaining()
+        if remaining <= 0:
+            raise EvaluationTimeout
+        if not self._toolkit.loaded():
+            self._load(remaining)
+        return self._toolkit.builtin(name, args, now_ns=call.now_ns, seed=call.seed, deadline=call.remaining())
 
     def _load(self, seconds: float) -> None:
         # Loading takes milliseconds, but once in the life of an installation it is

@@ -1,10 +1,14 @@
 """What policies say on the side: ``print`` and ``trace``."""
 
 import logging
+from collections.abc import Sequence
+from itertools import islice, product
 
-from policy_server.builtins.call import Call
+from policy_server.builtins.call import MAX_PRINTED, Call
 from policy_server.builtins.declare import ANY, builtin
-from policy_server.model.values import Json
+from policy_server.model.errors import BuiltinFailed
+from policy_server.wasm.rego import rego
+from policy_server.wasm.text import Number, RegoSet, Value, order, parse
 
 log = logging.getLogger(__name__)
 
@@ -14,14 +18,26 @@ log = logging.getLogger(__name__)
     args=({"type": "array", "dynamic": {"type": "set", "of": ANY}},),
     result=ANY,
     known_to_opa=True,
+    verbatim=True,
 )
-def write(_: Call, operands: list[list[Json]]) -> Json:
-    """Log what ``print`` was given; only in modules compiled to keep it.
+def write(call: Call, text: bytes) -> bytes:
+    """Keep and log what ``print`` was given; only in modules compiled to keep it.
 
-    Each operand is the set of its values, empty when it is undefined.
+    Each operand is the set of its values, empty when it is undefined. As in OPA there is
+    a line for every combination of them, at most as many as an evaluation keeps.
     """
-    log.info("policy printed: %s", " ".join(_shown(values) for values in operands))
-    return True
+    operands = parse(text)
+    if not isinstance(operands, list):
+        raise BuiltinFailed("operand 1 must be array")
+    try:
+        choices = [_choices(each) for each in operands]
+    except RecursionError:
+        choices = [["(a value that nests too deeply)"]]
+    for combination in islice(product(*choices), MAX_PRINTED):
+        line = " ".join(combination)
+        call.print(line)
+        log.debug("policy printed: %s", line)
+    return b"true"
 
 
 @builtin("trace", args=("string",), result="boolean", known_to_opa=True)
@@ -30,5 +46,16 @@ def trace(_: Call, _note: str) -> bool:
     return True
 
 
-def _shown(values: list[Json]) -> str:
-    return "|".join(str(value) for value in values) or "<undefined>"
+def _choices(operand: Value) -> Sequence[str]:
+    """Return what may stand for an operand: OPA allows plain values beside sets."""
+    if not isinstance(operand, RegoSet):
+        if isinstance(operand, (list, tuple)):
+            raise BuiltinFailed("illegal argument type")
+        return [_shown(operand)]
+    if not operand.members:
+        return ["<undefined>"]
+    return [_shown(each) for each in sorted(operand.members, key=order)]
+
+
+def _shown(value: Value) -> str:
+    return value if isinstance(value, str) and not isinstance(value, Number) else rego(value)

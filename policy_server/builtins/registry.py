@@ -3,7 +3,8 @@
 import importlib
 import json
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final, cast
 
@@ -16,7 +17,7 @@ from policy_server.builtins.opa import EXACT, NAMES, NETWORK, STRICT, TWINS, Opa
 from policy_server.model.errors import BuiltinFailed, PolicyServerError, ToolkitMissing, UnknownBuiltin
 from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
 from policy_server.toolkit.toolkit import Toolkit
-from policy_server.wasm.text import to_json
+from policy_server.wasm.text import Value, parse, to_json, write
 
 Answer = Callable[[Call, Sequence[bytes]], bytes | None]
 """Answers one function: arguments and result are Rego value text, None is undefined."""
@@ -45,22 +46,32 @@ class Registry:
         self._opa = None if toolkit is None else OpaFunctions(toolkit)
 
     @classmethod
-    def discover(cls, extra: Mapping[str, Callable[..., Json | Undefined]] | None = None) -> "Registry":
+    def discover(
+        cls, extra: Mapping[str, Callable[..., Json | Undefined]] | None = None, *, made: Sequence[Builtin] = ()
+    ) -> "Registry":
         """Find every builtin declared in a module of this room.
 
-        ``extra`` adds plain functions by name, before all others: they take the
-        arguments as JSON values and answer a JSON value or UNDEFINED.
+        ``made`` are those that had to be made from settings. ``extra`` adds plain
+        functions by name, before all others: they take the arguments as JSON values
+        and answer a JSON value or UNDEFINED.
         """
         found: list[Builtin] = []
         for each in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
             module = importlib.import_module(each.name)
             found += [value for value in vars(module).values() if isinstance(value, Builtin)]
+        found += made
         found += [Builtin(name, (), ANY, partial(_without_call, function)) for name, function in (extra or {}).items()]
         return cls(found)
 
     def bind(self, toolkit: Toolkit | None) -> "Registry":
         """Return the same functions with the toolkit behind them."""
         return Registry(tuple(self._builtins.values()), toolkit)
+
+    def without(self, names: Collection[str], reason: str) -> "Registry":
+        """Return the same functions, of which these fail with a reason when they are called."""
+        registry = Registry([refusing(each, reason) if each.name in names else each for each in self.builtins()])
+        registry._opa = self._opa
+        return registry
 
     def names(self) -> frozenset[str]:
         """Return every function that would be answered, the toolkit's included where it is bound.
@@ -77,7 +88,8 @@ class Registry:
 
     def unavailable(self) -> frozenset[str]:
         """Return the functions of OPA that nobody here can answer, for a compiler to refuse."""
-        return NETWORK - self._builtins.keys()
+        refused = {each.name for each in self._builtins.values() if not each.available}
+        return (NETWORK - self._builtins.keys()) | refused
 
     def builtins(self) -> tuple[Builtin, ...]:
         """Return what this process declares, ordered by name; for listings."""
@@ -100,8 +112,7 @@ class Registry:
         def answer(name: str, args: bytes) -> bytes | None:
             if name not in self._builtins:
                 raise BuiltinFailed(f"{name}: {_explain([name])}")
-            found = self._function(name)(call, [_encode(each) for each in cast("Sequence[Json]", _decode(args))])
-            return None if found is None else found
+            return self._function(name)(call, _separate(args))
 
         return answer
 
@@ -116,6 +127,20 @@ class Registry:
 
 def _without_call(function: Callable[..., Json | Undefined], _: Call, *args: Json) -> Json | Undefined:
     return function(*args)
+
+
+def refusing(ours: Builtin, reason: str) -> Builtin:
+    """Return a builtin of the same name that fails with a reason whenever it is called."""
+
+    def refuse(*_: object) -> Undefined:
+        raise BuiltinFailed(reason)
+
+    return replace(ours, function=refuse, available=False)
+
+
+def _separate(args: bytes) -> list[bytes]:
+    """Take a JSON array apart, keeping how its numbers are spelled."""
+    return [write(each) for each in cast("list[Value]", parse(args))]
 
 
 def _explain(missing: Sequence[str]) -> str:
@@ -135,14 +160,17 @@ def _absent(name: str, call: Call, _: Sequence[bytes]) -> bytes | None:
 
 def _adapt(ours: Builtin, opas: Answer | None) -> Answer:
     """Put JSON values in and out, operand checks, and the memo around a Python function."""
-    function, name, once = ours.function, ours.name, ours.nondeterministic
+    function, name, once = ours.function, ours.name, ours.nondeterministic and not ours.verbatim
     wanted = tuple(_PYTHON.get(str(each.get("type"))) for each in ours.args)
 
     def compute(call: Call, args: Sequence[bytes]) -> bytes | None:
         try:
-            values = [_decode(each) for each in args]
-            _check(ours, wanted, values)
-            found = function(call, *values)
+            if ours.verbatim:
+                found = function(call, *args)
+            else:
+                values = [_decode(each) for each in args]
+                _check(ours, wanted, values)
+                found = function(call, *values)
             return None if found is UNDEFINED else _encode(found)
         except BuiltinFailed as error:
             call.fail(BuiltinFailed(f"{name}: {error.message}"))
@@ -185,7 +213,11 @@ def _decode(text: bytes) -> Json:
     return json.loads(to_json(text))  # type: ignore[no-any-return]  # exact integers; json is untyped
 
 
-def _encode(value: Json) -> bytes:
+def _encode(value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, frozenset):
+        return b"{" + b",".join(map(orjson.dumps, sorted(value))) + b"}" if value else b"set()"
     try:
         return orjson.dumps(value)
     except TypeError:

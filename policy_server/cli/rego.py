@@ -42,8 +42,8 @@ def compile_(
 
     if not source.is_dir():
         raise SettingsError(f"{source} is not a directory")
-    toolkit = ready_toolkit(options.settings_from(config, state_dir=state_dir))
-    compiler = rego_compiler(toolkit)
+    settings = options.settings_from(config, state_dir=state_dir)
+    compiler = rego_compiler(settings, ready_toolkit(settings))
     for name in compile_tree(source, target, compiler, dialect=Dialect(dialect)).compiled:
         print(target / name)
 
@@ -119,7 +119,7 @@ def run_tests(
     found = list(units(paths))
     settings = options.settings_from(config, state_dir=state_dir)
     toolkit = ready_toolkit(settings)
-    declarations, host = host_functions(toolkit, settings.toolkit_deadline)
+    declarations, host = host_functions(settings, toolkit)
     results: list[JsonObject] = []
 
     def test_unit(unit: dict[str, str]) -> None:

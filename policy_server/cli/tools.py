@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from policy_server.builtins.call import Call
+from policy_server.builtins.network import settled_registry
 from policy_server.builtins.registry import Registry
 from policy_server.cli.output import Progress
 from policy_server.compiler.compiler import RegoCompiler
@@ -28,9 +29,14 @@ if TYPE_CHECKING:
     from policy_server.assembly import Assembly
 
 
-def rego_compiler(toolkit: Toolkit) -> RegoCompiler:
+def functions_of(settings: Settings, toolkit: Toolkit) -> Registry:
+    """Return the functions that policies may call with these settings."""
+    return settled_registry(settings.network, settings.runtime_variables, toolkit)
+
+
+def rego_compiler(settings: Settings, toolkit: Toolkit) -> RegoCompiler:
     """Return the compiler with the functions this product answers, and without those nobody answers."""
-    functions = Registry.discover()
+    functions = functions_of(settings, toolkit)
     return RegoCompiler(toolkit, functions.declarations(), functions.unavailable())
 
 
@@ -123,10 +129,10 @@ def open_assembly(settings: Settings, *, writes: bool = False) -> Iterator["Asse
         assembly.close()
 
 
-def host_functions(toolkit: Toolkit, seconds: float) -> tuple[tuple[JsonObject, ...], HostCall]:
+def host_functions(settings: Settings, toolkit: Toolkit) -> tuple[tuple[JsonObject, ...], HostCall]:
     """Return what OPA's interpreter needs to call our functions: their declarations, and who answers."""
-    registry = Registry.discover().bind(toolkit)
-    call = Call({}, time.time_ns(), time.monotonic() + seconds)
+    registry = functions_of(settings, toolkit)
+    call = Call({}, time.time_ns(), time.monotonic() + settings.toolkit_deadline)
     return registry.declarations(), registry.host(call)
 
 
@@ -139,7 +145,7 @@ def policy_wasm(settings: Settings, policy: Path) -> bytes:
     toolkit = ready_toolkit(settings)
     group, _, name = _package(toolkit, text, str(file)).rpartition(".")
     source = PolicySource(PolicyId("local", group, name, "0"), text, origin=str(file))
-    return rego_compiler(toolkit).compile(source).wasm
+    return rego_compiler(settings, toolkit).compile(source).wasm
 
 
 def _package(toolkit: Toolkit, text: str, file: str) -> str:
@@ -169,7 +175,7 @@ def ready_policy(settings: Settings, wasm: bytes, data: bytes | None) -> Policy:
         wasm,
         data=data,
         modules=ModuleCache(settings.cache_dir / "modules"),
-        registry=Registry.discover().bind(open_toolkit(settings)),
+        registry=functions_of(settings, open_toolkit(settings)),
         memory_limit=settings.evaluation_memory,
         deadline=settings.evaluation_deadline,
         size=1,

@@ -78,12 +78,14 @@ class Policy:
         strict: bool = False,
         errors: list[str] | None = None,
         trusted: bool = False,
+        printed: list[str] | None = None,
     ) -> bytes | None:
         """Evaluate; JSON text in, compact JSON text with sorted keys out.
 
         ``input`` None means no input, which is not null; the answer None means
         undefined. ``deadline`` is in seconds. Failures of builtins are undefined
         and their messages are added to ``errors``; with ``strict`` they raise.
+        What the policy prints is added to ``printed``, line by line.
         ``trusted`` input was written by a JSON library in this process and is not
         checked again: the module would accept much that is no JSON.
 
@@ -94,7 +96,9 @@ class Policy:
                 BuiltinFailed, EvaluationAborted, EvaluationTrapped, ResultTooLarge.
             ToolkitError: a function needs OPA's toolkit, and that broke.
         """
-        return self._ask(input, entrypoint, headers, deadline, strict=strict, errors=errors, checked=trusted)
+        return self._ask(
+            input, entrypoint, headers, deadline, strict=strict, errors=errors, checked=trusted, printed=printed
+        )
 
     def evaluate(
         self,
@@ -105,6 +109,7 @@ class Policy:
         deadline: float | None = None,
         strict: bool = False,
         errors: list[str] | None = None,
+        printed: list[str] | None = None,
     ) -> Json | Undefined:
         """Evaluate; values in, value out, UNDEFINED when there is no answer.
 
@@ -112,7 +117,9 @@ class Policy:
         integers of any size exactly, other numbers as float.
         """
         text = None if input is UNDEFINED else written(input)
-        answer = self._ask(text, entrypoint, headers, deadline, strict=strict, errors=errors, checked=True)
+        answer = self._ask(
+            text, entrypoint, headers, deadline, strict=strict, errors=errors, checked=True, printed=printed
+        )
         return UNDEFINED if answer is None else read(answer)
 
     def set_data(self, data: Json | bytes) -> None:
@@ -141,6 +148,7 @@ class Policy:
         strict: bool,
         errors: list[str] | None,
         checked: bool,
+        printed: list[str] | None,
     ) -> bytes | None:
         seconds = self._deadline if deadline is None else deadline
         call = Call(
@@ -149,5 +157,6 @@ class Policy:
             time.monotonic() + seconds,
             strict=strict,
             errors=errors,
+            printed=printed,
         )
         return self._pool.evaluate(text, entrypoint=entrypoint, call=call, deadline=seconds, checked=checked)

@@ -296,10 +296,14 @@ class TargetRefused(PolicyServerError):
 
 
 class FetchError(PolicyServerError):
-    """The data could not be fetched."""
+    """The data could not be fetched.
+
+    ``began``: an answer had begun to arrive.
+    """
 
     slug = "fetch-failed"
     status = 502
+    began = False
 
 
 class SettingsError(PolicyServerError):

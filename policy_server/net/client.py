@@ -1,12 +1,10 @@
 """The one way out: HTTP requests with a guard, a deadline and a size limit.
 
 Never follows a redirect, never uses a proxy or credentials from the
-environment; docs/adr/0004 says why. Messages show scheme, host, port and path
-of a URL, never its user, password, query or fragment.
+environment; docs/adr/0004 says why.
 """
 
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -20,11 +18,12 @@ from urllib3.exceptions import HTTPError as TransportError
 from urllib3.response import BaseHTTPResponse
 
 from policy_server.model.errors import FetchError, TargetRefused
-from policy_server.net.dial import Dial, GuardedAdapter
+from policy_server.net.adapter import GuardedAdapter
+from policy_server.net.dial import Dial
 from policy_server.net.guard import NetworkGuard
+from policy_server.net.reading import read_body, reason, refuse_announced, shown
 from policy_server.version import VERSION
 
-_CHUNK: Final = 64 * 1024
 _ERRORS: Final = (requests.RequestException, TransportError, HTTPException, OSError)
 
 
@@ -88,15 +87,15 @@ class GuardedClient:
         """
         seconds = self._deadline if deadline is None else min(deadline, self._deadline)
         request = _prepare(method, url, body=body, headers=headers or {})
-        shown = f"{request.method} {_shown(request.url or '')}"
+        what = f"{request.method} {shown(request.url or '')}"
         with Dial(self._guard, seconds=seconds, connect_timeout=self._connect_timeout, elapsed=self._elapsed) as dial:
             try:
                 return self._exchange(request, dial)
             except (TargetRefused, FetchError) as error:
-                raise type(error)(f"{shown}: {error.message}") from error
+                raise type(error)(f"{what}: {error.message}") from error
             except _ERRORS as error:
-                reason = f"not done within {seconds:g} s" if dial.expired else _reason(error, self._read_timeout)
-                raise FetchError(f"{shown}: {reason}.") from error
+                why = f"not done within {seconds:g} s" if dial.expired else reason(error, self._read_timeout)
+                raise FetchError(f"{what}: {why}.") from error
 
     def _exchange(self, request: PreparedRequest, dial: Dial) -> Fetched:
         adapter = GuardedAdapter(dial)
@@ -135,65 +134,9 @@ def _prepare(method: str, url: str, *, body: bytes | None, headers: Mapping[str,
     return prepared
 
 
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
-    port = f":{parts.port}" if parts.port is not None else ""
-    return f"{parts.scheme}://{host}{port}{parts.path}"
-
-
 def _read(raw: BaseHTTPResponse, limit: int) -> bytes:
-    """Read and unpack a body piece by piece, never more than the limit plus one piece."""
-    announced = raw.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced[:20]) > limit:
-        raise FetchError(f"the answer is larger than {limit} bytes.")
+    refuse_announced(raw, limit)
     encoding = raw.headers.get("content-encoding", "").strip().lower()
     if encoding not in {"", "identity", "gzip", "x-gzip"}:
         raise FetchError("the answer is packed in a way that was not asked for.")
-    gunzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16) if "gzip" in encoding else None
-    body = bytearray()
-    received = 0
-    while piece := raw.read1(_CHUNK, decode_content=False):
-        received += len(piece)
-        # SECURITY: unpacked to one byte past the limit at most, however much the piece promises.
-        body += piece if gunzip is None else _unpack(gunzip, piece, limit - len(body) + 1)
-        if received > limit or len(body) > limit:
-            raise FetchError(f"the answer is larger than {limit} bytes.")
-    if gunzip is not None and received and not gunzip.eof:
-        raise FetchError("the packed answer ended before it was complete.")
-    return bytes(body)
-
-
-def _unpack(gunzip: "zlib._Decompress", piece: bytes, most: int) -> bytes:
-    try:
-        unpacked = gunzip.decompress(piece, most)
-    except zlib.error as error:
-        raise FetchError("the answer is not packed the way it says.") from error
-    if gunzip.unused_data:
-        raise FetchError("something follows the packed answer.")
-    return unpacked
-
-
-def _reason(error: Exception, read_timeout: float) -> str:
-    """Say what went wrong without quoting the library, whose texts repeat the whole URL."""
-    chain = set(_chain(error))
-    if "ConnectTimeout" in chain or "ConnectTimeoutError" in chain:
-        return "no connection in time"
-    if "SSLCertVerificationError" in chain or "CertificateError" in chain:
-        return "the server's certificate is not valid for it"
-    if chain & {"SSLError", "SSLEOFError"}:
-        return "TLS could not be agreed on"
-    if chain & {"ReadTimeout", "ReadTimeoutError", "TimeoutError"}:
-        return f"no answer for {read_timeout:g} s"
-    return "the connection ended before the answer was complete"
-
-
-def _chain(error: BaseException) -> list[str]:
-    names: list[str] = []
-    pending: list[BaseException] = [error]
-    while pending and len(names) < 32:
-        current = pending.pop()
-        names.append(type(current).__name__)
-        inner = [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
-        pending.extend(item for item in inner if isinstance(item, BaseException))
-    return names
+    return read_body(raw, limit, packed="gzip" in encoding)

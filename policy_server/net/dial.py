@@ -1,4 +1,4 @@
-"""How requests gets connected: to checked addresses, until a deadline.
+"""How requests get connected: to checked addresses, until a deadline.
 
 The HTTP library keeps the host name for the Host header, for SNI and for the
 certificate; only the step that opens the socket is ours.
@@ -9,12 +9,9 @@ import socket
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.poolmanager import PoolManager
 
 from policy_server.model.errors import FetchError
 from policy_server.net.guard import NetworkGuard
@@ -102,31 +99,15 @@ class Dial:
                     continue  # the other side was faster
 
 
-class GuardedAdapter(HTTPAdapter):
-    """The requests adapter that connects through a dial."""
+def connection_types(dial: Dial) -> tuple[type[HTTPConnection], type[HTTPSConnection]]:
+    """Return connection classes for http and https that open their sockets through a dial."""
 
-    def __init__(self, dial: Dial) -> None:
-        """Keep the dial; pools are made empty."""
-        self._dial = dial
-        super().__init__(pool_connections=1, pool_maxsize=1)
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return dial.connect(self._dns_host, self.port)
 
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
-        """Make pools whose connections open their sockets through the dial (``Any`` is the library's)."""
-        dial = self._dial
+    class Secure(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return dial.connect(self._dns_host, self.port)
 
-        class Plain(HTTPConnection):
-            def _new_conn(self) -> socket.socket:
-                return dial.connect(self._dns_host, self.port)
-
-        class Secure(HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                return dial.connect(self._dns_host, self.port)
-
-        class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class SecurePool(HTTPSConnectionPool):
-            ConnectionCls = Secure
-
-        self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return Plain, Secure

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final
 
 from policy_server.model.errors import FetchError, SettingsError, TargetRefused
+from policy_server.net.targets import Targets
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -68,11 +69,15 @@ class NetworkGuard:
     """Refuses private and special networks unless they are listed.
 
     ``allowed`` has networks (``10.1.0.0/16``), addresses, and host names
-    whose addresses are allowed whatever they are.
+    whose addresses are allowed whatever they are. ``targets`` narrows all that to
+    what they name; None leaves it open.
     """
 
-    def __init__(self, allowed: Sequence[str] = (), *, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self, allowed: Sequence[str] = (), *, resolve: Resolve | None = None, targets: Targets | None = None
+    ) -> None:
         """Read the list; SettingsError names the entry that cannot be read."""
+        self._targets = targets
         self._networks: list[Network] = []
         self._hosts: set[str] = set()
         self._resolve = resolve or system_resolve
@@ -87,9 +92,16 @@ class NetworkGuard:
         FetchError when the name does not resolve within ``timeout`` seconds.
         """
         name = host.strip("[]").rstrip(".").lower()
+        targets = self._targets
+        by_address = targets is not None and not targets.names(name)
+        if targets is not None and by_address and not targets.have_networks:
+            # Not even asked for: a look-up carries the name to whoever answers it.
+            raise TargetRefused(targets.refusal(host))
         found = tuple(dict.fromkeys(_within(timeout, self._resolve, host.strip("[]"), port)))
         if not found:
             raise FetchError(f"The name {host} has no address.")
+        if targets is not None and by_address and not targets.cover(found):
+            raise TargetRefused(targets.refusal(host))
         if name not in self._hosts:
             for text in found:
                 self._check(host, text)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from policy_server.model.duration import parse_duration
 from policy_server.model.errors import Problem
 from policy_server.model.refresh import DataConfig
 from policy_server.model.values import Json
 from policy_server.publishing.document import invalid, read_object
-from policy_server.publishing.duration import parse_duration
 
 FILE: Final = "data-config.json"
 SHORTEST: Final = 1.0

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"strings"
 	"unsafe"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -56,7 +55,8 @@ func askHost(declared *ast.Builtin, operands []*ast.Term) (*ast.Term, error) {
 	case answerUndefined:
 		return nil, nil
 	case answerValue:
-		value, err := ast.ValueFromReader(strings.NewReader(string(text)))
+		// Value text, not JSON: the host's functions may answer sets.
+		value, err := parseValue(text)
 		if err != nil {
 			return nil, err
 		}

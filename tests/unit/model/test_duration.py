@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_server.publishing.duration import parse_duration
+from policy_server.model.duration import parse_duration
 
 SECOND = 1_000_000_000
 
