@@ -28,7 +28,7 @@ io.jwt.verify_es384 io.jwt.verify_es512 io.jwt.verify_hs256 io.jwt.verify_hs384 
 io.jwt.verify_ps256 io.jwt.verify_ps384 io.jwt.verify_ps512 io.jwt.verify_rs256 io.jwt.verify_rs384
 io.jwt.verify_rs512 json.marshal_with_options json.match_schema json.patch json.verify_schema
 net.cidr_contains_matches net.cidr_expand net.cidr_is_valid net.cidr_merge numbers.range_step object.subset
-opa.runtime providers.aws.sign_req rand.intn regex.find_n regex.globs_match regex.replace regex.split
+providers.aws.sign_req rand.intn regex.find_n regex.globs_match regex.replace regex.split
 regex.template_match rego.parse_module semver.compare semver.is_valid sprintf strings.any_prefix_match
 strings.any_suffix_match strings.count strings.render_template strings.split_n time.add_date time.clock time.date
 time.diff time.format time.parse_duration_ns time.parse_ns time.parse_rfc3339_ns time.weekday units.parse
