@@ -18,8 +18,9 @@ from urllib3.util import Url, parse_url
 from policy_server.model.errors import FetchError, TargetRefused
 from policy_server.net.dial import Dial, connection_types
 from policy_server.net.guard import NetworkGuard
-from policy_server.net.outgoing import Incoming, Outgoing, redirected
+from policy_server.net.outgoing import Incoming, Outgoing
 from policy_server.net.reading import read_body, reason, refuse_announced, shown
+from policy_server.net.redirect import redirected
 
 MAX_REDIRECTS: Final = 10
 
@@ -75,7 +76,12 @@ class GuardedSender:
             url = _parsed(outgoing.url)
             headers, packed = _headers(outgoing, url)
             with closing(self._connection(outgoing, url, dial, seconds)) as connection:
-                return self._exchange(outgoing, url, headers, connection, packed=packed)
+                self._ask(outgoing, url, headers, connection)
+                response = connection.getresponse()
+                if dial.expired:  # a connection cut by the deadline can look like the end of an answer
+                    raise OSError("cut")
+                following = redirected(outgoing, response.status, response.headers.get("location", ""))
+                return following or self._read(outgoing, response, dial, packed=packed)
         except TargetRefused as error:
             raise TargetRefused(f"{_what(outgoing)}: {error.message}") from error
         except FetchError as error:
@@ -94,9 +100,7 @@ class GuardedSender:
         name = outgoing.server_name or _PORT.sub("", outgoing.host)
         return secure(host, url.port, timeout=seconds, ssl_context=outgoing.tls, server_hostname=name or None)
 
-    def _exchange(
-        self, outgoing: Outgoing, url: Url, headers: dict[str, bytes], connection: HTTPConnection, *, packed: bool
-    ) -> Incoming | Outgoing:
+    def _ask(self, outgoing: Outgoing, url: Url, headers: dict[str, bytes], connection: HTTPConnection) -> None:
         # The library writes header values that are bytes as they are, which its annotations do not say.
         connection.request(
             outgoing.method,
@@ -106,19 +110,16 @@ class GuardedSender:
             preload_content=False,
             decode_content=False,
         )
-        response = connection.getresponse()
-        following = redirected(outgoing, response.status, response.headers.get("location", ""))
-        if following is not None:
-            return following
-        return self._read(outgoing, response, packed=packed)
 
-    def _read(self, outgoing: Outgoing, response: BaseHTTPResponse, *, packed: bool) -> Incoming:
+    def _read(self, outgoing: Outgoing, response: BaseHTTPResponse, dial: Dial, *, packed: bool) -> Incoming:
         packed = packed and response.headers.get("content-encoding", "").strip().lower() == "gzip"
         hidden = _HIDDEN | ({"content-encoding", "content-length"} if packed else frozenset())
         try:
             if outgoing.method != "HEAD":
                 refuse_announced(response, self._max_bytes)
             body = read_body(response, self._max_bytes, packed=packed)
+            if dial.expired:
+                raise OSError("cut")
         except FetchError as error:
             error.began = True
             raise

@@ -8,9 +8,8 @@ from email.utils import formatdate
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from asked_sites import LOOPBACK, Asked, Got, Site, new_call
 from werkzeug import Response
-
-from tests.unit.builtins.conftest import LOOPBACK, Asked, Got, Site, new_call
 
 NOW = 1_700_000_000.0
 FORCED = {"force_cache": True, "force_cache_duration_seconds": 300}

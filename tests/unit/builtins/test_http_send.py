@@ -5,6 +5,7 @@ import socket
 import threading
 
 import pytest
+from asked_sites import LOOPBACK, Asked, new_call
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
@@ -12,7 +13,6 @@ from policy_server.builtins.network import Network
 from policy_server.model.errors import BuiltinFailed
 from policy_server.toolkit.toolkit import Toolkit
 from policy_server.version import VERSION
-from tests.unit.builtins.conftest import LOOPBACK, Asked, new_call
 
 NETWORK, INTERNAL = "eval_http_send_network_error", "eval_http_send_internal_error"
 

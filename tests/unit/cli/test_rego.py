@@ -1,6 +1,8 @@
 """compile, check, fmt, test: on real Rego, through the real toolkit."""
 
 import json
+import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,3 +169,33 @@ def test_a_package_that_does_not_fit_its_path_is_refused(
     assert ran.code == 1
     assert "demo.window" in ran.err
     assert "demo/door" in ran.err
+
+
+def test_rego_tests_may_ask_what_the_settings_allow(
+    command: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """http.send works in OPA's interpreter, behind the same lists as in the server."""
+    file = tmp_path / "ask_test.rego"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        file.write_text(
+            f'package demo.ask_test\n\ntest_it if http.send({{"method": "get", "url": "{url}"}}).raw_body == "ok"\n'
+        )
+        thread = threading.Thread(target=_answer_once, args=(listener,))
+        thread.start()
+
+        refused = command("test", file)
+        monkeypatch.setenv("POLICY_HTTP_SEND_HOSTS", "127.0.0.1")
+        monkeypatch.setenv("POLICY_ALLOWED_NETWORKS", "127.0.0.1/32")
+        allowed = command("test", file)
+        thread.join()
+
+    assert refused.code == 1
+    assert (allowed.code, allowed.out) == (0, "1 of 1 Rego tests pass\n")
+
+
+def _answer_once(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
