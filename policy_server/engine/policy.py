@@ -77,15 +77,15 @@ class Policy:
         deadline: float | None = None,
         strict: bool = False,
         errors: list[str] | None = None,
-        trusted: bool = False,
         printed: list[str] | None = None,
+        trusted: bool = False,
     ) -> bytes | None:
         """Evaluate; JSON text in, compact JSON text with sorted keys out.
 
         ``input`` None means no input, which is not null; the answer None means
         undefined. ``deadline`` is in seconds. Failures of builtins are undefined
-        and their messages are added to ``errors``; with ``strict`` they raise.
-        What the policy prints is added to ``printed``, line by line.
+        and their messages are added to ``errors``; with ``strict`` they raise. What
+        the policy prints is added to ``printed``, a line each, a thousand at most.
         ``trusted`` input was written by a JSON library in this process and is not
         checked again: the module would accept much that is no JSON.
 
@@ -96,9 +96,7 @@ class Policy:
                 BuiltinFailed, EvaluationAborted, EvaluationTrapped, ResultTooLarge.
             ToolkitError: a function needs OPA's toolkit, and that broke.
         """
-        return self._ask(
-            input, entrypoint, headers, deadline, strict=strict, errors=errors, checked=trusted, printed=printed
-        )
+        return self._ask(input, entrypoint, headers, deadline, strict=strict, notes=(errors, printed), checked=trusted)
 
     def evaluate(
         self,
@@ -117,9 +115,7 @@ class Policy:
         integers of any size exactly, other numbers as float.
         """
         text = None if input is UNDEFINED else written(input)
-        answer = self._ask(
-            text, entrypoint, headers, deadline, strict=strict, errors=errors, checked=True, printed=printed
-        )
+        answer = self._ask(text, entrypoint, headers, deadline, strict=strict, notes=(errors, printed), checked=True)
         return UNDEFINED if answer is None else read(answer)
 
     def set_data(self, data: Json | bytes) -> None:
@@ -146,9 +142,8 @@ class Policy:
         deadline: float | None,
         *,
         strict: bool,
-        errors: list[str] | None,
+        notes: tuple[list[str] | None, list[str] | None],
         checked: bool,
-        printed: list[str] | None,
     ) -> bytes | None:
         seconds = self._deadline if deadline is None else deadline
         call = Call(
@@ -156,7 +151,7 @@ class Policy:
             self._clock(),
             time.monotonic() + seconds,
             strict=strict,
-            errors=errors,
-            printed=printed,
+            errors=notes[0],
+            printed=notes[1],
         )
         return self._pool.evaluate(text, entrypoint=entrypoint, call=call, deadline=seconds, checked=checked)

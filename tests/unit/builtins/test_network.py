@@ -1,6 +1,7 @@
 """Switches for functions with a network: for an installation, for a policy, for an embedding program."""
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from policy_server.builtins.opa import NETWORK
 from policy_server.builtins.registry import Registry
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.policy import Policy
-from policy_server.model.errors import BuiltinFailed, CompileError, UnknownBuiltin
+from policy_server.model.errors import BuiltinFailed, CompileError, EvaluationTimeout, UnknownBuiltin
 from policy_server.model.policy import Dialect, PolicyId, PolicySource
 from policy_server.settings import load_settings
 from policy_server.toolkit.toolkit import Toolkit
@@ -193,3 +194,52 @@ def test_secrets_of_a_network_are_not_shown() -> None:
 
 def _reply(count: int) -> Response:
     return Response(json.dumps({"count": count, "set": [1.5, "😀"]}), content_type="text/plain")
+
+
+def test_an_evaluation_ends_while_it_waits(
+    load_policy: Callable[..., Policy], network_registry: Callable[..., Registry], site: Site
+) -> None:
+    """A server that does not answer costs the evaluation its deadline, and the next one is right."""
+    release = threading.Event()
+
+    def answer(_request: object, count: int) -> Response:
+        if count == 0:
+            release.wait(10)
+        return _reply(count)
+
+    site.answer = answer
+    policy = load_policy(REGO, registry=network_registry(LOOPBACK))
+
+    with pytest.raises(EvaluationTimeout):
+        policy.evaluate({"url": site.url}, deadline=0.2)
+    release.set()
+
+    found = policy.evaluate({"url": site.url}, deadline=20)
+    assert isinstance(found, dict)
+    assert found["twice"] == "200 OK"
+
+
+def test_evaluations_wait_side_by_side(
+    load_policy: Callable[..., Policy], network_registry: Callable[..., Registry], site: Site
+) -> None:
+    """Whoever waits for a server keeps nobody else from asking: all are at the server at the same time."""
+    together = threading.Barrier(4)
+
+    def answer(_request: object, count: int) -> Response:
+        if count < 4:
+            together.wait(20)
+        return _reply(count)
+
+    site.answer = answer
+    policy = load_policy(REGO, registry=network_registry(LOOPBACK))
+    found: list[object] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(policy.evaluate({"url": site.url}, deadline=30))) for _ in range(4)
+    ]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+
+    assert [isinstance(each, dict) and each["twice"] for each in found] == ["200 OK"] * 4
+    assert not together.broken
