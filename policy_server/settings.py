@@ -138,6 +138,12 @@ class Settings:
     toolkit_deadline: float = _setting(
         "Policies", notation.duration(0.1, 600), "The most time that one compilation may take.", default=30.0
     )
+    runtime_env: tuple[str, ...] = _setting(
+        "Policies",
+        notation.NAMES,
+        "Environment variables that policies see in `opa.runtime().env`; with none `opa.runtime()` is empty.",
+        default=(),
+    )
 
     evaluation_deadline: float = _setting(
         "Evaluation", notation.duration(0.001, 600), "How long an evaluation may take.", default=2.0
@@ -224,12 +230,6 @@ class Settings:
         "Outgoing requests",
         notation.NAMES,
         "Environment variables that policies may name as `tls_…_env_variable`.",
-        default=(),
-    )
-    runtime_env: tuple[str, ...] = _setting(
-        "Policies",
-        notation.NAMES,
-        "Environment variables that policies see in `opa.runtime().env`; with none `opa.runtime()` is empty.",
         default=(),
     )
     refresh_poll: float = _setting(
