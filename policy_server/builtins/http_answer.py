@@ -14,7 +14,7 @@ DecodeYaml = Callable[[str], bytes | None]
 """YAML text to value text; None when it is not YAML."""
 
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_PARAMETER: Final = rf'{_WORD}\s*=\s*(?:{_WORD}|"(?:[^"\\]|\\.)*")'
+_PARAMETER: Final = rf'({_WORD})\s*=\s*(?:{_WORD}|"(?:[^"\\]|\\.)*")'
 _MEDIA_TYPE: Final = re.compile(rf"\s*({_WORD})/({_WORD})\s*(?:;\s*{_PARAMETER}\s*)*;?\s*", re.DOTALL)
 """A media type whose parameters are well formed; Go reads no others."""
 
@@ -88,7 +88,10 @@ _LENIENT: Final = json.JSONDecoder(
 
 def _is_json(content_type: str) -> bool:
     found = _MEDIA_TYPE.fullmatch(content_type)
-    return found is not None and found[1].lower() == "application" and bool(re.search(r"(?i)(^|\+)json$", found[2]))
+    if found is None or found[1].lower() != "application" or re.search(r"(?i)(^|\+)json$", found[2]) is None:
+        return False
+    names = [name.lower() for name in re.findall(rf";\s*{_PARAMETER}", content_type)]
+    return len(names) == len(set(names))
 
 
 def _is_yaml(content_type: str) -> bool:

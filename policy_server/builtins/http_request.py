@@ -204,10 +204,13 @@ def _timeout(fields: Fields) -> float | None:
         return TIMEOUT
     if type(value) is not str and not isinstance(value, Number):
         raise SendFailed(INTERNAL, "eval_type_error: http.send: operand 1 'timeout' must be one of {string, number}")
-    if _WHOLE.fullmatch(value):
+    if isinstance(value, Number):
+        whole = _whole(value)
+        if whole is None:
+            raise wrong(f"invalid timeout number value {value}, must be int64")
+        nanoseconds = whole
+    elif _WHOLE.fullmatch(value):
         nanoseconds = int(value)
-    elif isinstance(value, Number):
-        raise wrong(f"invalid timeout number value {value}, must be int64")
     else:
         try:
             nanoseconds = parse_duration(value)
@@ -218,9 +221,18 @@ def _timeout(fields: Fields) -> float | None:
 
 def _retries(fields: Fields) -> int:
     value = fields.get("max_retry_attempts", Number("0"))
-    if not isinstance(value, Number) or _WHOLE.fullmatch(value) is None or int(value) < 0:
+    attempts = _whole(value) if isinstance(value, Number) else None
+    if attempts is None or attempts < 0:
         raise SendFailed(INTERNAL, f'invalid value {rego(value)} for field "max_retry_attempts"')
-    return int(value)
+    return attempts
+
+
+def _whole(value: Number) -> int | None:
+    """Return a number that fits 64 bits, None for any other; 1.0 is one."""
+    if _WHOLE.fullmatch(value.removesuffix(".0")) is None:
+        return None
+    found = int(value.removesuffix(".0"))
+    return found if -(2**63) <= found < 2**63 else None
 
 
 def _caching(fields: Fields) -> tuple[bool, int]:
@@ -237,7 +249,7 @@ def _caching(fields: Fields) -> tuple[bool, int]:
 
 def _ignored(fields: Fields) -> frozenset[str]:
     value = fields.get("cache_ignored_headers")
-    if value is None or "headers" not in fields:
+    if "cache_ignored_headers" not in fields or "headers" not in fields:
         return frozenset()
     if not isinstance(value, list) or not all(type(each) is str for each in value):
         raise SendFailed(INTERNAL, "cache_ignored_headers must be an array of strings")

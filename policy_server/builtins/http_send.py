@@ -155,7 +155,7 @@ class HttpSend:
             except FetchError as error:
                 if call.remaining() <= 0:
                     raise EvaluationTimeout(f"http.send: timed out ({error.message})") from error
-                if error.began:
+                if error.final:
                     raise wrong(error.message) from error
                 pause = _pause(attempt)
                 # Better an error that the policy can act on than a pause that uses its time up.

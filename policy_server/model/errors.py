@@ -298,12 +298,12 @@ class TargetRefused(PolicyServerError):
 class FetchError(PolicyServerError):
     """The data could not be fetched.
 
-    ``began``: an answer had begun to arrive.
+    ``final``: asking again would not help, or is not safe because an answer had begun.
     """
 
     slug = "fetch-failed"
     status = 502
-    began = False
+    final = False
 
 
 class SettingsError(PolicyServerError):

@@ -3,17 +3,18 @@
 import base64
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from http.client import HTTPException
+from string import punctuation
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError as TransportError
 from urllib3.exceptions import LocationParseError
 from urllib3.response import BaseHTTPResponse
-from urllib3.util import Url, parse_url
+from urllib3.util import SKIP_HEADER, Url, parse_url
 
 from policy_server.model.errors import FetchError, TargetRefused
 from policy_server.net.dial import Dial, connection_types
@@ -27,6 +28,8 @@ MAX_REDIRECTS: Final = 10
 _ERRORS: Final = (TransportError, HTTPException, OSError, ValueError)
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_IN_PATH: Final = "/%:@!$&'()*+,;=[]~"
 _PORT: Final = re.compile(r":[0-9]*$")
 _OURS: Final = frozenset({"host", "content-length", "transfer-encoding", "trailer"})
 """Headers that the message itself decides; what a caller says about them is left out, as in Go."""
@@ -61,7 +64,7 @@ class GuardedSender:
 
         Raises:
             TargetRefused: the address, or that of a redirect, is not allowed.
-            FetchError: no complete answer within ``seconds``; its ``began`` tells whether one had begun.
+            FetchError: no complete answer within ``seconds``; its ``final`` tells whether to ask again.
         """
         with Dial(self._guard, seconds=seconds, connect_timeout=self._connect_timeout, elapsed=self._elapsed) as dial:
             for _ in range(MAX_REDIRECTS + 1):
@@ -76,7 +79,7 @@ class GuardedSender:
             url = _parsed(outgoing.url)
             headers, packed = _headers(outgoing, url)
             with closing(self._connection(outgoing, url, dial, seconds)) as connection:
-                self._ask(outgoing, url, headers, connection)
+                self._ask(outgoing, headers, connection)
                 response = connection.getresponse()
                 if dial.expired:  # a connection cut by the deadline can look like the end of an answer
                     raise OSError("cut")
@@ -85,10 +88,10 @@ class GuardedSender:
         except TargetRefused as error:
             raise TargetRefused(f"{_what(outgoing)}: {error.message}") from error
         except FetchError as error:
-            raise _failed(f"{_what(outgoing)}: {error.message}", began=error.began) from error
+            raise _failed(f"{_what(outgoing)}: {error.message}", final=error.final) from error
         except _Cut as error:
             why = _why(error.cause, dial, seconds)
-            raise _failed(f"{_what(outgoing)}: {why}.", began=True) from error.cause
+            raise _failed(f"{_what(outgoing)}: {why}.", final=True) from error.cause
         except _ERRORS as error:
             raise FetchError(f"{_what(outgoing)}: {_why(error, dial, seconds)}.") from error
 
@@ -100,11 +103,11 @@ class GuardedSender:
         name = outgoing.server_name or _PORT.sub("", outgoing.host)
         return secure(host, url.port, timeout=seconds, ssl_context=outgoing.tls, server_hostname=name or None)
 
-    def _ask(self, outgoing: Outgoing, url: Url, headers: dict[str, bytes], connection: HTTPConnection) -> None:
+    def _ask(self, outgoing: Outgoing, headers: Mapping[str, bytes | str], connection: HTTPConnection) -> None:
         # The library writes header values that are bytes as they are, which its annotations do not say.
         connection.request(
             outgoing.method,
-            url.request_uri,
+            _target(outgoing.url),
             body=outgoing.body or None,
             headers=headers,  # type: ignore[arg-type]
             preload_content=False,
@@ -121,7 +124,7 @@ class GuardedSender:
             if dial.expired:
                 raise OSError("cut")
         except FetchError as error:
-            error.began = True
+            error.final = True
             raise
         except _ERRORS as error:
             raise _Cut(error) from error
@@ -141,9 +144,9 @@ class _Cut(Exception):
         self.cause = cause
 
 
-def _failed(text: str, *, began: bool) -> FetchError:
+def _failed(text: str, *, final: bool) -> FetchError:
     error = FetchError(text)
-    error.began = began
+    error.final = final
     return error
 
 
@@ -153,7 +156,7 @@ def _why(error: Exception, dial: Dial, seconds: float) -> str:
 
 def _what(outgoing: Outgoing) -> str:
     try:
-        return f"{outgoing.method} {shown(outgoing.url)}"
+        return f"{outgoing.method} {shown(outgoing.url)}" if urlsplit(outgoing.url).hostname else outgoing.method
     except ValueError:
         return outgoing.method
 
@@ -163,7 +166,7 @@ def _parsed(text: str) -> Url:
     try:
         url = parse_url(text.strip())
     except LocationParseError as error:
-        raise FetchError("the address is not valid.") from error
+        raise _failed("the address is not valid.", final=True) from error
     if url.scheme not in {"http", "https"}:
         raise FetchError(f"unsupported protocol scheme {url.scheme or ''!r}: only http and https leave the house.")
     if not url.host:
@@ -171,11 +174,20 @@ def _parsed(text: str) -> Url:
     return url
 
 
-def _headers(outgoing: Outgoing, url: Url) -> tuple[dict[str, bytes], bool]:
+def _target(text: str) -> str:
+    """Return path and query as they are written, as Go sends them; only what no request line can have is escaped."""
+    parts = urlsplit(text.strip())
+    if _BAD_ESCAPE.search(parts.path) is not None:
+        raise _failed("the address has a % that escapes nothing.", final=True)
+    query = f"?{quote(parts.query, safe=punctuation)}" if "?" in text.partition("#")[0] else ""
+    return f"{quote(parts.path, safe=_IN_PATH) or '/'}{query}"
+
+
+def _headers(outgoing: Outgoing, url: Url) -> tuple[Mapping[str, bytes | str], bool]:
     """Return what is sent, and whether gzip was asked for by us and is ours to unpack."""
     if _TOKEN.fullmatch(outgoing.method) is None:
-        raise FetchError("the method is not valid.")
-    found = {"Host": outgoing.host.encode()} if outgoing.host else {}
+        raise _failed("the method is not valid.", final=True)
+    found: dict[str, bytes | str] = {"Host": outgoing.host.encode()} if outgoing.host else {}
     for name, value in outgoing.headers:
         if _TOKEN.fullmatch(name) is None or _BAD_VALUE.search(value) is not None:
             raise FetchError(f"the header {name[:64]!r} is not valid.")
@@ -189,7 +201,7 @@ def _headers(outgoing: Outgoing, url: Url) -> tuple[dict[str, bytes], bool]:
         found["Authorization"] = b"Basic " + base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode())
     packed = not given & {"accept-encoding", "range"} and outgoing.method != "HEAD"
     if "accept-encoding" not in given:
-        found["Accept-Encoding"] = b"gzip" if packed else b"identity"
+        found["Accept-Encoding"] = b"gzip" if packed else SKIP_HEADER
     return found, packed
 
 

@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from asked_sites import LOOPBACK, Asked, new_call
+from asked_sites import LOOPBACK, Asked, Site, new_call
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
@@ -54,6 +54,8 @@ def test_an_answer_has_opas_shape(http: Asked, httpserver: HTTPServer) -> None:
         ("application/json; charset=utf-8", '{"x": 1}', {}, {"x": 1}),
         ("Application/Vnd.Acme+JSON", '{"x": 1}', {}, {"x": 1}),
         ("application/json; charset", '{"x": 1}', {}, None),
+        ("application/json; a=b; A=c", '{"x": 1}', {}, None),
+        ('application/json ; a = "x;y";', '{"x": 1}', {}, {"x": 1}),
         ("text/json", '{"x": 1}', {}, None),
         ("text/plain", '{"x": 1}', {}, None),
         ("text/plain", '{"x": 1}', {"force_json_decode": True}, {"x": 1}),
@@ -182,6 +184,7 @@ def test_user_and_password_in_the_address_are_basic_credentials(http: Asked, htt
         ({"headers": []}, "invalid type for headers key"),
         ({"headers": {"a": 1}}, "invalid type for headers value 1"),
         ({"headers": {}, "cache_ignored_headers": "a"}, "cache_ignored_headers must be an array of strings"),
+        ({"headers": {}, "cache_ignored_headers": None}, "cache_ignored_headers must be an array of strings"),
         ({"headers": {}, "cache_ignored_headers": [1]}, "cache_ignored_headers must be an array of strings"),
         ({"enable_redirect": "yes"}, 'enable_redirect: "yes" is no boolean'),
         ({"force_json_decode": 1}, 'invalid value for "force_json_decode" field'),
@@ -243,6 +246,10 @@ def test_requests_that_are_none_are_undefined(http: Asked, request_text: str, me
         ("file:///etc/passwd", NETWORK, "unsupported protocol scheme 'file'"),
         ("http://", NETWORK, "no host"),
         ("", NETWORK, "unsupported protocol scheme"),
+        ("127.0.0.1:1", NETWORK, "unsupported protocol scheme"),
+        ("http://[::1", INTERNAL, "not valid"),
+        ("http://127.0.0.1:x/", INTERNAL, "not valid"),
+        ("http://127.0.0.1/%zz", INTERNAL, "a % that escapes nothing"),
         ("http://169.254.169.254/latest", INTERNAL, "POLICY_TEST does not list it"),
         ("http://elsewhere.example/", INTERNAL, "POLICY_TEST does not list it"),
     ],
@@ -319,3 +326,32 @@ def test_methods_are_written_in_capitals(http: Asked, httpserver: HTTPServer, me
 
     assert http(httpserver.url_for("/"), method=method)["status_code"] == 200
     assert seen[0].method == method.upper()
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ("", "/"),
+        ("/", "/"),
+        ("?", "/?"),
+        ("/a/../b//c", "/a/../b//c"),
+        ("/a%2fb%2Fc", "/a%2fb%2Fc"),
+        ("/a b\u00e9|", "/a%20b%C3%A9%7C"),
+        ('/?q={"a":1}&x=%zz', '/?q={"a":1}&x=%zz'),
+        ("/?a=b c", "/?a=b%20c"),
+        ("/p?x=1#fragment?y", "/p?x=1"),
+        ("/a;b=c:@!$&'()*+,[]~", "/a;b=c:@!$&'()*+,[]~"),
+    ],
+)
+def test_path_and_query_are_sent_as_they_are_written(http: Asked, site: Site, asked: str, sent: str) -> None:
+    """As Go does: nothing is tidied; only what no request line can have is escaped."""
+    assert http(site.url.rstrip("/") + asked)["status_code"] == 200
+    assert site.seen[0].path == sent
+
+
+@pytest.mark.parametrize("attempts", ["0", "1.0", "2"])
+def test_attempts_are_whole_numbers(http: Asked, site: Site, attempts: str) -> None:
+    """However they are spelled."""
+    found = http.text(f'{{"method": "get", "url": "{site.url}", "max_retry_attempts": {attempts}}}')
+
+    assert found["status_code"] == 200
