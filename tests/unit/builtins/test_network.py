@@ -79,6 +79,40 @@ def test_the_interpreter_asks_the_same(
     assert compiled["addresses"] == ["127.0.0.1"]
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('{"a": 1, "b": [1], "a": {"c": 2}}', {"a": {"c": 2}, "b": [1]}),
+        ('["\\ud83d\\ude00", "\\ud840\\udc00", "\\ud800"]', ["😀", "\U00020000", "\ufffd"]),
+        (" \n[1e3, -0.5, 12345678901234567890]\t ", [1000, -0.5, 12345678901234567890]),
+        ('{"": {"": null}}', {"": {"": None}}),
+        ("[" * 500 + "]" * 500, json.loads("[" * 500 + "]" * 500)),
+        ("[1] [2]", [1]),
+    ],
+)
+def test_bodies_mean_the_same_in_both(
+    toolkit: Toolkit,
+    load_policy: Callable[..., Policy],
+    network_registry: Callable[..., Registry],
+    site: Site,
+    body: str,
+    expected: object,
+) -> None:
+    """Whatever a server writes, WebAssembly and the interpreter read the same value."""
+    site.answer = lambda _request, _count: Response(body)
+    registry = network_registry(LOOPBACK)
+
+    compiled = load_policy(REGO, registry=registry).evaluate({"url": site.url}, entrypoint="t/p")
+    answer = toolkit.eval(
+        "data.t.p.body", {"p.rego": REGO}, input={"url": site.url}, dialect=Dialect.V1, host=registry.host(new_call())
+    )
+
+    assert isinstance(compiled, dict)
+    assert compiled["body"] == expected
+    assert isinstance(answer, dict)
+    assert answer["result"][0]["expressions"][0]["value"] == expected
+
+
 @pytest.mark.parametrize("mode", ["allowed", "on"])
 def test_loopback_is_refused_by_default(toolkit: Toolkit, site: Site, mode: str) -> None:
     """Without lists nothing is reached; with every public host allowed, still nothing inside."""
