@@ -49,7 +49,11 @@ def to_json(report: Report) -> str:
             suite: {name: _figures(group) for name, group in _grouped(report.outcomes, suite).items()}
             for suite in SUITES
         },
-        "raised_when_strict": {"raised": sum(strict), "cases": len(strict)},
+        "raised_when_strict": {
+            "raised": sum(strict),
+            "cases": len(strict),
+            "not_raised": [each.case.name for each in report.outcomes if each.raised is False],
+        },
         "unexpected": [_shown(each) for each in report.unexpected],
         "mended": [each.case.name for each in report.mended],
         "known": [

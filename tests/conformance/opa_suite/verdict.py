@@ -116,7 +116,7 @@ def _exact(number: Number) -> tuple[int, Decimal] | tuple[int, str]:
 def _unordered(value: Json) -> Canonical:
     match value:
         case list():
-            return (4, *sorted(map(_unordered, value)))  # type: ignore[type-var]  # canonical values compare
+            return (4, *sorted(map(_unordered, value)))
         case dict():
             return (5, *sorted((key, _unordered(each)) for key, each in value.items()))
         case _:
