@@ -12,10 +12,10 @@ from policy_server.builtins.registry import Registry
 from policy_server.engine.policy import Policy
 from policy_server.model.errors import (
     BuiltinFailed,
-    CompileError,
     EvaluationTimeout,
     LoadError,
     PolicyServerError,
+    PublishError,
     ToolkitError,
 )
 from policy_server.model.values import Json, JsonObject
@@ -119,7 +119,7 @@ class Laboratory:
         """Compile and judge cases; a batch that does not compile or load is halved until the culprit is alone."""
         try:
             policy = self._load(batch)
-        except (CompileError, LoadError) as error:
+        except (PublishError, LoadError) as error:
             if len(batch) == 1:
                 return [Outcome(batch[0], Kind.COMPILE, f"{type(error).__name__}: {error.message}")]
             half = len(batch) // 2
