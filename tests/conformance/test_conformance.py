@@ -1,33 +1,37 @@
 """Rego means here what it means in OPA: OPA's own test cases, each with OPA's answer."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from opa_suite import known
 from opa_suite.cases import Case, batches
-from opa_suite.laboratory import Laboratory
+from opa_suite.laboratory import SEMANTICS, Laboratory
 
-SHARES = 24
+SHARES = 16
 """In how many tests the cases are run; the same number whatever the cases are, since every process collects alike."""
 
 
+@pytest.mark.parametrize("semantics", SEMANTICS)
 @pytest.mark.parametrize("share", range(SHARES))
 def test_answers_are_those_of_opa_except_for_the_listed_differences(
-    share: int, cases: Sequence[Case], laboratory: Laboratory
+    share: int, semantics: str, cases: Sequence[Case], laboratories: Callable[[str], Laboratory]
 ) -> None:
-    """A case that fails and is not in known.json fails this test, and so does a listed one that passes."""
+    """A case that fails and is not in the list fails this test, and so does a listed one that passes."""
+    laboratory = laboratories(semantics)
+
     outcomes = [outcome for batch in batches(cases)[share::SHARES] for outcome in laboratory.run(batch)]
 
-    listed = known.read()
+    listed = known.read(known.file(semantics))
     failed = {each.case.name: f"{each.kind}: {each.detail}" for each in outcomes if not each.passed}
     assert {name: how for name, how in failed.items() if name not in listed} == {}
     assert [each.case.name for each in outcomes if each.passed and each.case.name in listed] == []
 
 
-def test_every_known_difference_is_a_case_and_has_a_reason(cases: Sequence[Case]) -> None:
-    """Nothing stays in the list by mistake."""
-    listed = known.read()
+@pytest.mark.parametrize("semantics", SEMANTICS)
+def test_every_known_difference_is_a_case_and_has_a_reason(semantics: str, cases: Sequence[Case]) -> None:
+    """Nothing stays in a list by mistake."""
+    listed = known.read(known.file(semantics))
 
     assert listed.keys() - {each.name for each in cases} == set()
     assert [name for name, reason in listed.items() if not reason] == []

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from opa_suite import known, report, running
 from opa_suite.cases import read
+from opa_suite.laboratory import SEMANTICS
 from opa_suite.source import Unprepared, prepared
 from policy_server.model.errors import PolicyServerError
 
@@ -20,9 +21,9 @@ def main() -> int:
         if not cases:
             sys.stderr.write(f"conformance: no case has {arguments.filter!r} in its name\n")
             return 2
-        listed = known.read()
+        listed = known.read(known.file(arguments.semantics))
         started = time.monotonic()
-        outcomes = running.run(cases, jobs=arguments.jobs, progress=_progress)
+        outcomes = running.run(cases, semantics=arguments.semantics, jobs=arguments.jobs, progress=_progress)
     except (Unprepared, PolicyServerError) as error:
         sys.stderr.write(f"conformance: {error}\n")
         return 1
@@ -34,7 +35,8 @@ def main() -> int:
     else:
         report.show(found, Console(highlight=False))
     if arguments.write_known:
-        known.write(known.renewed(listed, {each.case.name: each.passed for each in outcomes}))
+        renewed = known.renewed(listed, {each.case.name: each.passed for each in outcomes})
+        known.write(renewed, known.file(arguments.semantics))
         return 0
     return 0 if found.good else 1
 
@@ -48,6 +50,7 @@ def _progress(done: int, total: int) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/conformance", description=__doc__)
     parser.add_argument("--filter", default="", help="run only cases with this in 'suite/category/file: note'")
+    parser.add_argument("--semantics", choices=SEMANTICS, default="exact", help="what the cases say about themselves")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--write-known", action="store_true", help="write the list anew; reasons of old ones stay")
     parser.add_argument("--alone", action="store_true", help="compile each case alone, in OPA's own text: slow")

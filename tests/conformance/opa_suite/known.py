@@ -1,22 +1,27 @@
-"""The committed list of cases that do not pass, each with its reason."""
+"""The committed lists of cases that do not pass, each with its reason."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
-FILE = Path(__file__).resolve().parents[1] / "known.json"
+_DIRECTORY = Path(__file__).resolve().parents[1]
 
 Known = Mapping[str, str]
 """Reasons by the case's name."""
 
 
-def read(path: Path = FILE) -> Known:
+def file(semantics: str) -> Path:
+    """Return where the list for ``exact`` or ``fast`` is."""
+    return _DIRECTORY / f"known-{semantics}.json"
+
+
+def read(path: Path) -> Known:
     """Read the list: cases grouped by reason."""
     grouped: dict[str, list[str]] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     return {name: reason for reason, names in grouped.items() for name in names}
 
 
-def write(known: Known, path: Path = FILE) -> None:
+def write(known: Known, path: Path) -> None:
     """Write the list, sorted, so that a change shows as the lines it concerns."""
     grouped: dict[str, list[str]] = {}
     for name, reason in sorted(known.items()):
