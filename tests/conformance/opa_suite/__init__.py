@@ -1,0 +1,1 @@
+"""OPA's own test cases, run by this product."""
