@@ -273,6 +273,10 @@ class Toolkit:
         """Return OPA's own capabilities."""
         return self._compiling({"op": "capabilities"})[0]
 
+    def functions(self) -> Sequence[Mapping[str, str]]:
+        """Return OPA's functions: ``name``, where each ``runs`` (module, guarded, host), how WebAssembly ``differs``."""
+        return cast("Sequence[Mapping[str, str]]", self._compiling({"op": "functions"})[0])
+
     def version(self) -> Mapping[str, str]:
         """Return the versions of ``opa``, ``go`` and the ``toolkit`` itself."""
         return cast("Mapping[str, str]", self._compiling({"op": "version"})[0])

@@ -8,15 +8,18 @@ HEAD = "package t.p\n\nsame(x) := x\n"
 
 _WORDS = ["", "a", "b", "ab", "é", "日", "a.b", "1", "x/y", " a "]
 _NUMBERS = ["0", "1", "2", "-1", "3", "10", "0.5", "-1.5", "2.0", "1e3", "4294967296", "12345678901234567890"]
-_UNARY = """count sum product max min sort lower upper abs ceil floor round to_number type_name is_string is_number
-is_set is_array json.marshal json.unmarshal json.is_valid base64.encode base64.decode base64url.decode hex.encode array.reverse
-array.flatten object.keys trim_space urlquery.encode crypto.md5 yaml.marshal union intersection object.union_n
-strings.reverse regex.is_valid units.parse is_object is_null is_boolean""".split()  # noqa: SIM905 - a list of names is easier to read so
-_BINARY = """contains startswith endswith split concat indexof trim trim_left trim_right trim_prefix trim_suffix format_int
+_UNARY = """
+count sum product max min sort lower upper abs ceil floor round to_number type_name is_string is_number is_set
+is_array json.marshal json.unmarshal json.is_valid base64.encode base64.decode base64url.decode hex.encode
+array.reverse array.flatten object.keys trim_space urlquery.encode crypto.md5 yaml.marshal union intersection
+object.union_n strings.reverse regex.is_valid units.parse is_object is_null is_boolean
+""".split()  # noqa: SIM905 - names are easier to read so
+_BINARY = """
+contains startswith endswith split concat indexof trim trim_left trim_right trim_prefix trim_suffix format_int
 array.concat object.remove object.filter json.remove json.filter object.subset strings.any_prefix_match
 numbers.range graph.reachable regex.match regex.split object.union bits.and bits.or bits.xor sprintf indexof_n
 strings.count net.cidr_contains
-""".split()  # noqa: SIM905 - as above
+""".split()  # noqa: SIM905 - names are easier to read so
 _TERNARY = ["replace", "substring", "array.slice", "object.get", "regex.replace", "glob.match", "regex.find_n"]
 _OPERATORS = ["+", "-", "*", "/", "%", "&", "|"]
 _COMPARISONS = ["==", "!=", "<", "<=", ">", ">="]

@@ -17,6 +17,8 @@ type guardOf struct {
 	when func(g *guarding) []ir.Stmt
 	then func(g *guarding) []ir.Stmt
 	host bool // never ask the WebAssembly
+
+	differs string // what the WebAssembly does differently, for docs/rego.md
 }
 
 // guarding is a guard being written: its parameters and the local of the answer.
@@ -26,65 +28,70 @@ type guarding struct {
 	answer ir.Local
 }
 
-var (
-	always   = guardOf{host: true}
-	integers = guardOf{when: allIntegers}
-)
-
 // Functions that are neither here nor in `certain` never differ where they have an answer; where
 // they have none, the host is asked why, in case somebody wants to know (`strict.` and the name).
 var guards = map[string]guardOf{
-	ast.Base64Decode.Name:               always, // "YWJj!!", "YWI", ""
-	ast.Base64IsValid.Name:              always,
-	ast.Base64UrlDecode.Name:            always,
-	ast.GlobMatch.Name:                  always, // unbalanced braces, "(", "^"
-	ast.JSONIsValid.Name:                always, // "01", "1.", "[1,]"
-	ast.JSONMarshal.Name:                always, // hash order, "<>&"
-	ast.JSONUnmarshal.Name:              always,
-	ast.RegexFindAllStringSubmatch.Name: always, // negative counts, NUL
-	ast.RegexIsValid.Name:               always,
-	ast.RegexMatch.Name:                 always, // NUL, Unicode; but see plain.go
-	ast.RegexMatchDeprecated.Name:       always,
-	ast.Intersection.Name:               always, // which of 1 and 1.0 stays
-	ast.Union.Name:                      always,
-	ast.InternalTemplateString.Name:     {when: onlyStrings},
+	ast.Base64Decode.Name:    {host: true, differs: "accepts what is not base64 or not padded; an empty text is undefined"},
+	ast.Base64IsValid.Name:   {host: true, differs: "says yes to what is not padded, no to an empty text"},
+	ast.Base64UrlDecode.Name: {host: true, differs: "accepts what is not base64; an empty text is undefined"},
+	ast.GlobMatch.Name:       {host: true, differs: "takes ( and ^ for operators, unbalanced braces for text"},
+	ast.JSONIsValid.Name:     {host: true, differs: "says yes to 01, 1., [1,] and more"},
+	ast.JSONMarshal.Name:     {host: true, differs: "writes sets and keys in hash order, and <, >, & as they are"},
+	ast.JSONUnmarshal.Name:   {host: true, differs: "accepts 01, 1., [1,] and more; lone surrogates abort"},
+	ast.Intersection.Name:    {host: true, differs: "keeps another spelling of equal numbers"},
+	ast.Union.Name:           {host: true, differs: "keeps another spelling of equal numbers"},
+	ast.RegexIsValid.Name:    {host: true, differs: "NUL ends the pattern; tables of another Unicode"},
+	ast.RegexFindAllStringSubmatch.Name: {
+		host: true, differs: "a negative count finds less; a count of 1.0 is undefined; NUL ends the pattern",
+	},
+	ast.RegexMatch.Name:             {host: true, differs: matching},
+	ast.RegexMatchDeprecated.Name:   {host: true, differs: matching},
+	ast.InternalTemplateString.Name: {when: onlyStrings, differs: "writes sets in hash order"},
 
-	ast.Abs.Name:            integers,
-	ast.Ceil.Name:           integers,
-	ast.Floor.Name:          integers,
-	ast.Round.Name:          integers,
-	ast.Minus.Name:          {when: integersOrSets},
-	ast.Multiply.Name:       integers,
-	ast.Plus.Name:           integers,
-	ast.Rem.Name:            integers,
-	ast.Divide.Name:         {when: integersButZero, then: dividesEvenly},
-	ast.Max.Name:            {when: membersHaveOneSpelling},
-	ast.Min.Name:            {when: membersHaveOneSpelling},
-	ast.Sum.Name:            {when: membersAreIntegers, then: answerIsInteger},
-	ast.Product.Name:        {when: membersAreIntegers, then: answerIsInteger},
-	ast.BitsAnd.Name:        integers,
-	ast.BitsNegate.Name:     integers,
-	ast.BitsOr.Name:         integers,
-	ast.BitsShiftLeft.Name:  {when: smallShift},
-	ast.BitsShiftRight.Name: {when: smallShift},
-	ast.BitsXOr.Name:        integers,
-	ast.ArraySlice.Name:     {when: lastTwoIntegers},
-	ast.Substring.Name:      {when: lastTwoIntegers},
-	ast.FormatInt.Name:      {when: smallInteger},
-	ast.NumbersRange.Name:   integers,
-	ast.ToNumber.Name:       {when: firstIsNoString},
+	ast.Abs.Name:            {when: allIntegers, differs: decimals},
+	ast.Ceil.Name:           {when: allIntegers, differs: decimals + "; ceil(-0.5) is 0"},
+	ast.Floor.Name:          {when: allIntegers, differs: decimals + "; floor(-0.5) is -1"},
+	ast.Round.Name:          {when: allIntegers, differs: decimals},
+	ast.Minus.Name:          {when: integersOrSets, differs: decimals},
+	ast.Multiply.Name:       {when: allIntegers, differs: decimals},
+	ast.Plus.Name:           {when: allIntegers, differs: decimals},
+	ast.Rem.Name:            {when: allIntegers, differs: decimals},
+	ast.Divide.Name:         {when: integersButZero, then: dividesEvenly, differs: "rounds to 18 digits"},
+	ast.Max.Name:            {when: membersHaveOneSpelling, differs: "keeps another spelling of equal numbers"},
+	ast.Min.Name:            {when: membersHaveOneSpelling, differs: "keeps another spelling of equal numbers"},
+	ast.Sum.Name:            {when: membersAreIntegers, then: answerIsInteger, differs: decimals},
+	ast.Product.Name:        {when: membersAreIntegers, then: answerIsInteger, differs: decimals},
+	ast.BitsAnd.Name:        {when: allIntegers, differs: spelled1},
+	ast.BitsNegate.Name:     {when: allIntegers, differs: spelled1},
+	ast.BitsOr.Name:         {when: allIntegers, differs: spelled1},
+	ast.BitsXOr.Name:        {when: allIntegers, differs: spelled1},
+	ast.BitsShiftLeft.Name:  {when: smallShift, differs: spelled1 + "; keeps 32 bits of the distance"},
+	ast.BitsShiftRight.Name: {when: smallShift, differs: spelled1 + "; keeps 32 bits of the distance"},
+	ast.ArraySlice.Name:     {when: lastTwoIntegers, differs: spelled1},
+	ast.Substring.Name:      {when: lastTwoIntegers, differs: spelled1},
+	ast.FormatInt.Name:      {when: smallInteger, differs: "aborts beyond 32 bits"},
+	ast.NumbersRange.Name:   {when: allIntegers, differs: spelled1},
+	ast.ToNumber.Name:       {when: firstIsNoString, differs: "takes 1_000 and . for numbers, +5 for none"},
 
-	ast.Concat.Name:            {when: secondIsArray},
-	ast.IndexOf.Name:           {when: secondIsNotEmpty},
-	ast.Replace.Name:           {when: secondIsNotEmpty}, // the WebAssembly's never ends
-	ast.JSONFilter.Name:        {when: secondHasOnlyPaths},
-	ast.JSONRemove.Name:        {when: secondHasOnlyPaths}, // [[]] and [""] trap
-	ast.ObjectUnionN.Name:      {when: firstIsFullArray},
-	ast.Sort.Name:              {when: firstIsShort}, // quadratic
-	ast.NetCIDRContains.Name:   {when: noColons},     // ::ffff:10.0.0.0/104
-	ast.NetCIDRIntersects.Name: {when: noColons},
-	ast.NetCIDROverlap.Name:    {when: noColons},
+	ast.Concat.Name:            {when: secondIsArray, differs: "joins a set in hash order"},
+	ast.IndexOf.Name:           {when: secondIsNotEmpty, differs: "finds an empty text at 0"},
+	ast.Replace.Name:           {when: secondIsNotEmpty, differs: "never ends when an empty text is to be replaced"},
+	ast.JSONFilter.Name:        {when: secondHasOnlyPaths, differs: "traps on empty paths"},
+	ast.JSONRemove.Name:        {when: secondHasOnlyPaths, differs: "traps on empty paths"},
+	ast.ObjectUnionN.Name:      {when: firstIsFullArray, differs: "takes sets and objects; an empty array is undefined"},
+	ast.Sort.Name:              {when: firstIsShort, differs: "takes quadratic time"},
+	ast.NetCIDRContains.Name:   {when: noColons, differs: "takes ::ffff:10.0.0.0 for another address than 10.0.0.0"},
+	ast.NetCIDRIntersects.Name: {when: noColons, differs: "takes ::ffff:10.0.0.0 for another address than 10.0.0.0"},
+	ast.NetCIDROverlap.Name:    {when: noColons, differs: "takes ::ffff:10.0.0.0 for another address than 10.0.0.0"},
+	ast.WalkBuiltin.Name:       {differs: "goes in hash order"},
 }
+
+// Differences that several functions have.
+const (
+	decimals = "computes fractions and large numbers in decimals"
+	spelled1 = "is undefined for integers spelled as 1.0"
+	matching = "NUL ends the pattern; compiles it in each evaluation; may abort after 100 patterns"
+)
 
 // certain never fail and never differ.
 var certain = map[string]bool{

@@ -61,6 +61,7 @@ var operations = map[string]operation{
 	"test":         test,
 	"eval":         evaluate,
 	"capabilities": capabilities,
+	"functions":    functions,
 	"version":      version,
 }
 
