@@ -274,7 +274,7 @@ class Toolkit:
         return self._compiling({"op": "capabilities"})[0]
 
     def functions(self) -> Sequence[Mapping[str, str]]:
-        """Return OPA's functions: ``name``, where each ``runs`` (module, guarded, host), how WebAssembly ``differs``."""
+        """Return OPA's functions: ``name``, what ``runs`` it (module, guarded, host), how WebAssembly ``differs``."""
         return cast("Sequence[Mapping[str, str]]", self._compiling({"op": "functions"})[0])
 
     def version(self) -> Mapping[str, str]:
