@@ -100,6 +100,8 @@ func makePlan(request *buildRequest, able *ast.Capabilities, parsed map[string]*
 		WithTarget(compile.TargetPlan).
 		WithRegoVersion(version).
 		WithRegoAnnotationEntrypoints(true).
+		// Else every call of print would be taken out.
+		WithEnablePrintStatements(true).
 		// Else every rule that depends on an entrypoint would become one.
 		WithPruneUnused(true).
 		WithEntrypoints(request.Entrypoints...)
