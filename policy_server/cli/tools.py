@@ -17,7 +17,7 @@ from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.policy import Policy
 from policy_server.model.errors import CompileError, InvalidSource
 from policy_server.model.policy import Dialect, PolicyFilter, PolicyId, PolicySource
-from policy_server.model.values import Json, JsonObject
+from policy_server.model.values import JsonObject
 from policy_server.ports import PolicyStore
 from policy_server.settings import Settings
 from policy_server.toolkit.instance import HostCall
@@ -92,15 +92,17 @@ def read_text(file: Path) -> str:
         raise InvalidSource(f"{file} is not UTF-8 text (byte {error.start}).") from error
 
 
-def read_data(unit: Mapping[str, str]) -> Json:
+def read_data(unit: Mapping[str, str]) -> bytes | None:
     """Return data.json beside the files of a unit; None when there is none, InvalidSource when it is not JSON."""
     file = Path(next(iter(unit))).parent / "data.json"
     if not file.is_file():
         return None
+    text = read_bytes(file)
     try:
-        return cast(Json, msgspec.json.decode(file.read_bytes()))
+        msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise InvalidSource(f"{file} is not JSON: {error}.") from error
+    return text
 
 
 def has_store(settings: Settings) -> bool:

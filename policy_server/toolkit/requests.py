@@ -37,10 +37,11 @@ class BuiltTest:
 
 @dataclass(frozen=True, slots=True)
 class BuiltTests:
-    """A module whose entrypoints are test rules; the module is empty when there is none."""
+    """A module whose entrypoints are test rules, empty when there is none, and the builtins it leaves to the host."""
 
     wasm: bytes = field(repr=False)
     tests: tuple[BuiltTest, ...]
+    builtins: tuple[str, ...]
 
 
 def query_of(

@@ -108,10 +108,12 @@ class Toolkit:
         modules: Mapping[str, str],
         *,
         dialect: Dialect,
-        only: Sequence[BuiltTest] = (),
+        only: Sequence[tuple[str, int, int]] = (),
         builtins: Declarations = (),
     ) -> BuiltTests:
-        """Compile the test rules of modules to WebAssembly, or ``only`` some; tests of one name get names of their own.
+        """Compile the test rules of modules to WebAssembly, tests of one name get names of their own.
+
+        ``only`` are the places (file, row, column) of the tests that are wanted, none means all.
 
         Raises:
             CompileError, CompileLimit, ToolkitError: as `make`.
@@ -122,11 +124,12 @@ class Toolkit:
                 "modules": modules,
                 "dialect": fixed(dialect),
                 "builtins": builtins,
-                "places": [{"file": each.file, "row": each.row, "col": each.col} for each in only],
+                "places": [{"file": file, "row": row, "col": col} for file, row, col in only],
             }
         )
-        tests = cast("Mapping[str, Sequence[Mapping[str, str]]]", answer)["tests"]
-        return BuiltTests(wasm, tuple(BuiltTest(**each) for each in tests))  # type: ignore[arg-type]  # Go's struct is this one
+        said = cast("Mapping[str, Sequence[Mapping[str, str]]]", answer)
+        tests = tuple(BuiltTest(**each) for each in said["tests"])  # type: ignore[arg-type]  # Go's struct is this one
+        return BuiltTests(wasm, tests, tuple(map(str, said["builtins"])))
 
     def check(
         self,
@@ -176,7 +179,7 @@ class Toolkit:
         self,
         modules: Mapping[str, str],
         *,
-        data: Json = None,
+        data: Json | bytes = None,
         dialect: Dialect,
         coverage: bool = False,
         run: str = "",
@@ -184,7 +187,7 @@ class Toolkit:
         builtins: Declarations = (),
         host: HostCall | None = None,
     ) -> Json:
-        """Run the test rules whose full name fits the regular expression ``run``.
+        """Run the test rules whose full name fits the regular expression ``run``; ``data`` may be JSON text.
 
         ``results`` has for each test ``package``, ``name``, ``status`` (pass, fail, error, skip), ``file``,
         ``row``, ``duration_ns`` and where there is something to tell ``output``, ``failed_at``, ``problems``,

@@ -48,13 +48,15 @@ func buildTests(raw json.RawMessage) (any, []byte, error) {
 		}
 	}
 	if len(request.Entrypoints) == 0 {
-		return map[string]any{"tests": tests}, nil, nil
+		return map[string]any{"tests": tests, "builtins": []string{}}, nil, nil
 	}
 	linked, err := link(&request.buildRequest, able, parsed)
 	if err != nil {
 		return nil, nil, err
 	}
-	return map[string]any{"tests": tests}, linked.WasmModules[0].Raw, nil
+	wasm := linked.WasmModules[0].Raw
+	builtins, err := requiredBuiltins(wasm)
+	return map[string]any{"tests": tests, "builtins": builtins}, wasm, err
 }
 
 func wanted(places []place, test testRule) bool {
