@@ -15,7 +15,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def as_json(trials: Sequence[Trial], coverage: JsonObject | None, problems: Sequence[str]) -> JsonObject:
     """Return everything that is known: tests, counts, coverage where it was asked for, and what did not compile."""
-    document: dict[str, Json] = {"tests": [_test(each) for each in trials], **counted(trials)}
+    document: dict[str, Json] = {"summary": counted(trials), "tests": [_test(each) for each in trials]}
     if coverage is not None:
         document["coverage"] = coverage
     if problems:

@@ -5,7 +5,21 @@ from typing import Annotated
 
 import typer
 
-from policy_server.cli import config, doctor, evaluate, output, policies, rego, serve, simulate, state, testing, toolkit
+from policy_server.cli import (
+    bench,
+    config,
+    doctor,
+    evaluate,
+    output,
+    policies,
+    rego,
+    repl,
+    serve,
+    simulate,
+    state,
+    testing,
+    toolkit,
+)
 from policy_server.model.errors import PolicyServerError
 from policy_server.version import VERSION
 
@@ -22,6 +36,8 @@ app.command("check")(rego.check)
 app.command("fmt")(rego.fmt)
 app.command("test")(testing.run_tests)
 app.command("eval")(evaluate.eval_)
+app.command("bench")(bench.bench)
+app.command("repl")(repl.repl)
 app.command("simulate")(simulate.simulate)
 app.command("seed")(state.seed)
 app.command("reset")(state.reset)

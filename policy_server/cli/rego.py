@@ -40,8 +40,8 @@ def compile_(
 
     if not source.is_dir():
         raise SettingsError(f"{source} is not a directory")
-    toolkit = ready_toolkit(options.settings_from(config, state_dir=state_dir))
-    compiler = rego_compiler(toolkit)
+    settings = options.settings_from(config, state_dir=state_dir)
+    compiler = rego_compiler(settings, ready_toolkit(settings))
     for name in compile_tree(source, target, compiler, dialect=Dialect(dialect)).compiled:
         print(target / name)
 
