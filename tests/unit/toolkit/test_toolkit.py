@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy_server.model.errors import BuiltinFailed, CompileError, EvaluationTimeout, RuleConflict
+from policy_server.model.errors import BuiltinFailed, CompileError, EvaluationTimeout, RuleConflict, ToolkitError
 from policy_server.model.policy import Dialect
 from policy_server.toolkit.toolkit import Toolkit
 
