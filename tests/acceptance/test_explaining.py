@@ -8,7 +8,10 @@ import requests
 from acceptance_server import Server, wait_until
 
 TELLING = 'package g.telling\n\nallow if {\n\tprint("user", input.user)\n\tinput.user == data.user\n}\n'
-ENDLESS = "package g.endless\n\nn := count([1 | some a in numbers.range(1, 9999); some b in numbers.range(1, 9999); a == b])\n"
+ENDLESS = """package g.endless
+
+n := count([1 | some a in numbers.range(1, 9999); some b in numbers.range(1, 9999); a == b])
+"""
 
 
 def test_a_server_explains_when_it_is_told_to(new_server: Callable[..., Server]) -> None:
