@@ -8,6 +8,7 @@ from typing import NoReturn, cast
 
 from policy_server.authoring.interpreter import Unit
 from policy_server.authoring.verdict import Case, Status, Trial, Verdict
+from policy_server.builtins.opa import TWINS
 from policy_server.builtins.registry import Registry
 from policy_server.engine.policy import Policy
 from policy_server.model.errors import PolicyServerError, PublishError, ToolkitError, UnknownBuiltin
@@ -135,7 +136,7 @@ def _leaves(value: Json, path: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
 
 def _registry(needed: Sequence[str], toolkit: Toolkit) -> Registry:
     """Return the product's functions, and for each that it does not have one that says so when it is called."""
-    names = Registry.discover().bind(toolkit).names()
+    names = Registry.discover().bind(toolkit).names() | TWINS
     missing: Mapping[str, Callable[..., Json]] = {name: _absent(name) for name in needed if name not in names}
     return Registry.discover(missing).bind(toolkit)
 

@@ -50,11 +50,10 @@ func buildTests(raw json.RawMessage) (any, []byte, error) {
 	if len(request.Entrypoints) == 0 {
 		return map[string]any{"tests": tests, "builtins": []string{}}, nil, nil
 	}
-	linked, err := link(&request.buildRequest, able, parsed)
+	_, wasm, err := compiled(&request.buildRequest, able, parsed)
 	if err != nil {
 		return nil, nil, err
 	}
-	wasm := linked.WasmModules[0].Raw
 	builtins, err := requiredBuiltins(wasm)
 	return map[string]any{"tests": tests, "builtins": builtins}, wasm, err
 }
