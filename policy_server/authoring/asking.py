@@ -47,15 +47,16 @@ class Told:
 
 
 def interpret(
-    toolkit: Toolkit, asked: Asked, *, deadline: float, level: str = "off", coverage: bool = False
+    toolkit: Toolkit, registry: Registry, asked: Asked, *, deadline: float, level: str = "off", coverage: bool = False
 ) -> Told:  # fmt: skip
-    """Ask the interpreter; ``level`` is off, notes, fails or full; ``deadline`` is in seconds.
+    """Ask the interpreter, with these functions of the host.
+
+    ``level`` is off, notes, fails or full; ``deadline`` is in seconds.
 
     Raises:
         EvaluationError: the evaluation failed, each way with its own class.
         ToolkitError: the toolkit is missing, wrong or broke.
     """
-    registry = Registry.discover().bind(toolkit)
     answer = toolkit.eval(
         asked.query,
         {FILE: asked.rego},

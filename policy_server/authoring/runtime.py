@@ -2,12 +2,13 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn, cast
 
 from policy_server.authoring.interpreter import Unit
 from policy_server.authoring.verdict import Case, Status, Trial, Verdict
+from policy_server.builtins.declare import ANY, Builtin
 from policy_server.builtins.opa import TWINS
 from policy_server.builtins.registry import Registry
 from policy_server.engine.policy import Policy
@@ -31,6 +32,7 @@ class Runtime:
     """
 
     toolkit: Toolkit
+    registry: Registry
     load: Load
     deadline: float
 
@@ -61,7 +63,7 @@ class Runtime:
 
     def _build(self, unit: Unit, wanted: Iterable[Trial]) -> BuiltTests:
         places = [_place(trial) for trial in wanted]
-        ours = Registry.discover().declarations()
+        ours = self.registry.declarations()
         return self.toolkit.make_tests(unit.modules, dialect=unit.dialect, only=places, builtins=ours)
 
     def _run_all(self, unit: Unit, built: BuiltTests, wanted: Sequence[Trial]) -> Iterator[Trial]:
@@ -71,7 +73,7 @@ class Runtime:
         policy = failure = None
         if built.wasm:
             try:
-                policy = self.load(built.wasm, unit.data, _registry(built.builtins, self.toolkit))
+                policy = self.load(built.wasm, unit.data, with_absent(self.registry, built.builtins, self.toolkit))
             except PolicyServerError as error:
                 failure = Verdict(Status.ERROR, reason=error.message)
         try:
@@ -134,15 +136,15 @@ def _leaves(value: Json, path: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
         yield "/".join(path), value is True or value == {}
 
 
-def _registry(needed: Sequence[str], toolkit: Toolkit) -> Registry:
-    """Return the product's functions, and for each that it does not have one that says so when it is called."""
-    names = Registry.discover().bind(toolkit).names() | TWINS
-    missing: Mapping[str, Callable[..., Json]] = {name: _absent(name) for name in needed if name not in names}
-    return Registry.discover(missing).bind(toolkit)
+def with_absent(registry: Registry, needed: Sequence[str], toolkit: Toolkit) -> Registry:
+    """Return the functions, and for each that is needed and not there one that says so when it is called."""
+    known = registry.names() | TWINS
+    absent = [Builtin(name, (), ANY, _absent(name)) for name in needed if name not in known]
+    return Registry((*registry.builtins(), *absent), toolkit) if absent else registry
 
 
 def _absent(name: str) -> Callable[..., Json]:
-    def absent(*_: Json) -> NoReturn:
+    def absent(*_: object) -> NoReturn:
         raise UnknownBuiltin(f"it calls {name}, which this server does not have")
 
     return cast("Callable[..., Json]", absent)

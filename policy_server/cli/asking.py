@@ -9,9 +9,8 @@ import msgspec
 from policy_server.authoring.asking import UNSTEADY, Asked, Told, interpret, same
 from policy_server.authoring.testing import merged, missed_rows, percent
 from policy_server.builtins.call import Call
-from policy_server.builtins.registry import Registry
 from policy_server.cli import output
-from policy_server.cli.tools import open_toolkit, policy_data, policy_module, ready_policy, ready_toolkit
+from policy_server.cli.tools import functions_of, open_toolkit, policy_data, policy_module, ready_policy, ready_toolkit
 from policy_server.compiler.compiler import FILE
 from policy_server.engine.explaining import query_of
 from policy_server.model.errors import EvaluationError, EvaluationTimeout, MemoryExceeded
@@ -42,7 +41,8 @@ class Question:
         self._now = time.time_ns()
         # A module may need nothing of the toolkit, which then need not be made ready.
         self.toolkit = open_toolkit(settings) if policy.suffix == ".wasm" else ready_toolkit(settings)
-        self.module = policy_module(self.toolkit, policy)
+        self._registry = functions_of(settings, self.toolkit)
+        self.module = policy_module(settings, self.toolkit, policy)
         self.data = policy_data(policy, data)
         self._policy = ready_policy(
             settings, self.module.wasm, self.data, toolkit=self.toolkit, clock=lambda: self._now
@@ -88,7 +88,12 @@ class Question:
         told: Told | EvaluationError
         try:
             told = interpret(
-                self.toolkit, self.asked(), deadline=self._settings.toolkit_deadline, level=level, coverage=coverage
+                self.toolkit,
+                self._registry,
+                self.asked(),
+                deadline=self._settings.toolkit_deadline,
+                level=level,
+                coverage=coverage,
             )
         except EvaluationError as error:
             told = error
@@ -123,7 +128,6 @@ class Question:
     def interpreted(self, *, count: int, seconds: float) -> list[int]:
         """Evaluate in the interpreter again and again; return each time in nanoseconds."""
         asked = self.asked()
-        registry = Registry.discover().bind(self.toolkit)
         call = Call(self._headers, self._now, time.monotonic() + self._settings.toolkit_deadline + seconds)
         return self.toolkit.bench(
             asked.query,
@@ -133,8 +137,8 @@ class Question:
             dialect=asked.dialect,
             count=count,
             seconds=seconds,
-            builtins=registry.declarations(),
-            host=registry.host(call),
+            builtins=self._registry.declarations(),
+            host=self._registry.host(call),
         )
 
     def close(self) -> None:

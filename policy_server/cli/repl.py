@@ -57,12 +57,12 @@ def _loaded(
 
     files = [] if source is None else rego_files([source])
     document = read_input(input_)
-    declarations, _ = host_functions(toolkit, settings.toolkit_deadline)
+    declarations, _ = host_functions(settings, toolkit)
     return Loaded(
         modules={str(file): read_text(file) for file in files},
         dialect=Dialect.V1 if dialect is Rego.AUTO else Dialect(dialect),
         declarations=declarations,
-        host=lambda: host_functions(toolkit, settings.toolkit_deadline)[1],
+        host=lambda: host_functions(settings, toolkit)[1],
         data=policy_data(Path() if source is None else source, data) if source or data else None,
         input=UNDEFINED if document is None else document,
     )

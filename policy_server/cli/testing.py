@@ -84,7 +84,7 @@ def _tester(settings: "Settings", toolkit: "Toolkit") -> "Tester":
     from policy_server.authoring.interpreter import Interpreter
     from policy_server.authoring.runtime import Runtime
     from policy_server.authoring.testing import Tester
-    from policy_server.cli.tools import host_functions
+    from policy_server.cli.tools import functions_of, host_functions
     from policy_server.engine.policy import Policy
     from policy_server.wasm.module import ModuleCache
 
@@ -94,8 +94,11 @@ def _tester(settings: "Settings", toolkit: "Toolkit") -> "Tester":
         memory = settings.evaluation_memory
         return Policy.load(wasm, data=data, modules=modules, registry=registry, memory_limit=memory, size=1)
 
-    declarations, host = host_functions(toolkit, settings.toolkit_deadline)
-    return Tester(Interpreter(toolkit, declarations, host), Runtime(toolkit, load, settings.toolkit_deadline))
+    declarations, host = host_functions(settings, toolkit)
+    return Tester(
+        Interpreter(toolkit, declarations, host),
+        Runtime(toolkit, functions_of(settings, toolkit), load, settings.toolkit_deadline),
+    )
 
 
 def _run_all(

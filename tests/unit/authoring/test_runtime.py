@@ -3,7 +3,7 @@
 import pytest
 
 from policy_server.authoring.interpreter import Unit
-from policy_server.authoring.runtime import Runtime, _registry
+from policy_server.authoring.runtime import Runtime, with_absent
 from policy_server.authoring.verdict import Case, Status, Trial, Verdict
 from policy_server.builtins.call import Call
 from policy_server.builtins.registry import Registry
@@ -28,22 +28,26 @@ def load(wasm: bytes, data: bytes | None, registry: Registry) -> Policy:
 @pytest.fixture
 def runtime(toolkit: Toolkit) -> Runtime:
     """Return the runtime with its own defaults."""
-    return Runtime(toolkit, load, 10.0)
+    return Runtime(toolkit, Registry.discover().bind(toolkit), load, 10.0)
 
 
 def test_a_function_nobody_has_says_so_when_it_is_called(toolkit: Toolkit) -> None:
     """A module that names it is loaded all the same, for tests that replace it."""
-    functions = _registry(["nosuch.function", "sprintf"], toolkit).functions({0: "nosuch.function", 1: "sprintf"})
+    functions = with_absent(Registry.discover().bind(toolkit), ["nosuch.function", "sprintf"], toolkit).functions(
+        {0: "nosuch.function", 1: "sprintf"}
+    )
 
     with pytest.raises(UnknownBuiltin, match=r"it calls nosuch\.function, which this server does not have"):
         functions[0](Call({}, 0, 0.0), [])
 
 
-def test_a_test_that_calls_what_is_not_there_is_unavailable(toolkit: Toolkit, runtime: Runtime) -> None:
+def test_a_test_that_calls_what_is_not_there_is_unavailable(toolkit: Toolkit) -> None:
     """With the reason; the test that replaces the function is run."""
 
     def bare(wasm: bytes, data: bytes | None, registry: Registry) -> Policy:
-        absent = _registry(["demo.nosuch"], toolkit).functions({0: "demo.nosuch"})[0]
+        absent = with_absent(Registry.discover().bind(toolkit), ["demo.nosuch"], toolkit).functions({0: "demo.nosuch"})[
+            0
+        ]
 
         def refuse(*_: object) -> None:
             absent(Call({}, 0, 0.0), [])
@@ -52,7 +56,9 @@ def test_a_test_that_calls_what_is_not_there_is_unavailable(toolkit: Toolkit, ru
 
     unit = Unit({"t.rego": 'package t\n\ntest_a if sprintf("x", []) == "x"\n\ntest_b if true\n'})
 
-    found = Runtime(toolkit, bare, 10.0).run(unit, [trial("test_a", 3), trial("test_b", 5)])
+    found = Runtime(toolkit, Registry.discover().bind(toolkit), bare, 10.0).run(
+        unit, [trial("test_a", 3), trial("test_b", 5)]
+    )
 
     assert [each.wasm.status for each in found] == [Status.UNAVAILABLE, PASS]
     assert found[0].wasm.reason == "it calls demo.nosuch, which this server does not have"

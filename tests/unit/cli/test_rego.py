@@ -1,6 +1,5 @@
 """compile, check, fmt: on real Rego, through the real toolkit."""
 
-import json
 import socket
 import threading
 from collections.abc import Callable
@@ -152,7 +151,7 @@ def test_rego_tests_may_ask_what_the_settings_allow(
         file.write_text(
             f'package demo.ask_test\n\ntest_it if http.send({{"method": "get", "url": "{url}"}}).raw_body == "ok"\n'
         )
-        thread = threading.Thread(target=_answer_once, args=(listener,))
+        thread = threading.Thread(target=_answer_twice, args=(listener,))
         thread.start()
 
         refused = command("test", file)
@@ -162,11 +161,14 @@ def test_rego_tests_may_ask_what_the_settings_allow(
         thread.join()
 
     assert refused.code == 1
-    assert (allowed.code, allowed.out) == (0, "1 of 1 Rego tests pass\n")
+    assert allowed.code == 0
+    assert allowed.out.endswith("1 of 1 Rego tests pass\n")
 
 
-def _answer_once(listener: socket.socket) -> None:
-    connection, _ = listener.accept()
-    with connection:
-        connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+def _answer_twice(listener: socket.socket) -> None:
+    """Answer the interpreter, and then WebAssembly."""
+    for _ in range(2):
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
