@@ -20,6 +20,7 @@ from policy_server.builtins.registry import Registry
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
+from policy_server.engine.explaining import Explainer
 from policy_server.engine.policy import Policy
 from policy_server.engine.proving import Proof
 from policy_server.model.errors import StoreUnavailable
@@ -110,6 +111,11 @@ class Assembly:
     def evaluator(self) -> Evaluator:
         """Answers questions."""
         return Evaluator(self.catalog)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """Tells how decisions come about."""
+        return Explainer(self.evaluator, self.toolkit, self.registry)
 
     @cached_property
     def publisher(self) -> SourcePublisher:
@@ -214,6 +220,7 @@ class Assembly:
                 metrics=self.metrics,
                 options=options,
                 subsystems=subsystems,
+                explainer=self.explainer if settings.explain else None,
             )
         )
 

@@ -151,6 +151,13 @@ class Settings:
     evaluation_memory: int = _setting(
         "Evaluation", notation.size(4 * _MIB), "The most memory that one policy instance may use.", default=256 * _MIB
     )
+    explain: bool = _setting(
+        "Evaluation",
+        notation.SWITCH,
+        "Let everybody who may evaluate a policy ask for its trace, too (`…/evaluation?explain=full`); it shows the "
+        "source, the data and all that the policy computes.",
+        default=False,
+    )
     worker_poll: float = _setting(
         "Evaluation", notation.duration(0.01, 60), "How often each worker looks for new revisions.", default=0.25
     )

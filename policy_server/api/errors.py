@@ -18,6 +18,7 @@ from policy_server.api.problems import PREFIX, of_status, title_of
 from policy_server.api.request import ApiRequest
 from policy_server.model.errors import (
     AlreadyLocked,
+    Busy,
     EntrypointNotFound,
     EvaluationError,
     InputError,
@@ -78,6 +79,7 @@ _COMMON: Final[Table] = MappingProxyType(
         PublishError: Answer(422, 1),
         ToolkitError: Answer(503, 8),
         StoreUnavailable: Answer(503, 8),
+        Busy: Answer(503, 8),
         PolicyServerError: Answer(500, 0),
     }
 )

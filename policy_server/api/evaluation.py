@@ -1,24 +1,34 @@
 """Evaluates policies for callers of the policy service, and checks what they answer."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import falcon
+import msgspec
 
 from policy_server.api.document import escaped, first_value, input_text, unwrap
 from policy_server.api.metrics import Metrics
+from policy_server.api.models import Explanation
 from policy_server.api.parts import ApiOptions
+from policy_server.api.query import text
 from policy_server.api.request import ApiRequest, Headers, integer_header, is_token, read_body, refused
 from policy_server.engine.evaluator import Evaluator
-from policy_server.model.decision import Decision, Question
+from policy_server.engine.explaining import Explainer
+from policy_server.model.decision import Decision, Explained, Level, Question
 from policy_server.model.errors import (
     AlreadyLocked,
     InvalidJson,
     OutputInvalid,
     PolicyServerError,
     PolicyUnusable,
+    Refused,
     SchemaNotFound,
 )
 from policy_server.model.policy import PolicyId
 from policy_server.ports import Clock, PolicyStore
 from policy_server.publishing.schema import OutputSchemas
+
+T = TypeVar("T")
 
 JSON = falcon.MEDIA_JSON
 
@@ -26,16 +36,35 @@ JSON = falcon.MEDIA_JSON
 class Asking:
     """Turns a request into a question and asks it."""
 
-    def __init__(self, evaluator: Evaluator, options: ApiOptions, metrics: Metrics) -> None:
-        """Take who decides."""
+    def __init__(
+        self, evaluator: Evaluator, options: ApiOptions, metrics: Metrics, explainer: Explainer | None = None
+    ) -> None:
+        """Take who decides, and who explains when that is allowed."""
         self._evaluator = evaluator
+        self._explainer = explainer
         self._options = options
         self._metrics = metrics
 
     def ask(self, req: ApiRequest, policy: PolicyId) -> Decision:
         """Ask for the package document; the body is the input."""
+        question = self._question(req, policy)
+        return self._counted("evaluation", lambda: _answered(question, self._evaluator.decide), lambda found: found)
+
+    def explain(self, req: ApiRequest, policy: PolicyId, level: Level) -> Explained:
+        """Ask the same, and how OPA's interpreter comes to the answer; Refused where that is off."""
+        explainer = self._explainer
+        if explainer is None:
+            raise Refused("Explanations are off on this server; the setting POLICY_EXPLAIN turns them on.")
+        question = self._question(req, policy)
+        return self._counted(
+            "explanation",
+            lambda: _answered(question, lambda each: explainer.explain(each, level)),
+            lambda found: found.decision,
+        )
+
+    def _question(self, req: ApiRequest, policy: PolicyId) -> Question:
         integer_header(req, "x-cache-ttl")
-        question = Question(
+        return Question(
             policy=policy,
             input=input_text(read_body(req, self._options.max_body)),
             headers=Headers(req.env),
@@ -43,25 +72,28 @@ class Asking:
             id=_evaluation_id(req),
             strict=True,
         )
-        try:
-            decision = self._decide(question)
-        except PolicyServerError as error:
-            self._metrics.decision("evaluation", error.slug, "policy", 0.0)
-            raise
-        self._metrics.decision("evaluation", "ok", "policy", decision.duration_ns / 1e9)
-        return decision
 
-    def _decide(self, question: Question) -> Decision:
+    def _counted(self, endpoint: str, work: Callable[[], T], decision_of: Callable[[T], Decision]) -> T:
         try:
-            return self._evaluator.decide(question)
-        except InvalidJson:
-            # COMPAT: the first JSON value of a body counts and what follows it is
-            # ignored. Looked for only now, so that a good body costs nothing.
-            text = question.input or b""
-            first = first_value(text)
-            if first == text:
-                raise
-        return self._evaluator.decide(_with_input(question, first))
+            found = work()
+        except PolicyServerError as error:
+            self._metrics.decision(endpoint, error.slug, "policy", 0.0)
+            raise
+        self._metrics.decision(endpoint, "ok", "policy", decision_of(found).duration_ns / 1e9)
+        return found
+
+
+def _answered(question: Question, answer: Callable[[Question], T]) -> T:
+    try:
+        return answer(question)
+    except InvalidJson:
+        # COMPAT: the first JSON value of a body counts and what follows it is
+        # ignored. Looked for only now, so that a good body costs nothing.
+        given = question.input or b""
+        first = first_value(given)
+        if first == given:
+            raise
+    return answer(_with_input(question, first))
 
 
 def _with_input(question: Question, text: bytes) -> Question:
@@ -82,6 +114,22 @@ def _show(resp: falcon.Response, decision: Decision, document: bytes) -> None:
     resp.data = escaped(document)
 
 
+def _level(req: ApiRequest) -> Level | None:
+    # PERF: nearly no request has a query.
+    name = text(req, "explain") if req.query_string else None
+    if name is None:
+        return None
+    if name not in tuple(Level):
+        raise refused("explain", f'invalid value "{name}" for "explain", must be full, notes or fails')
+    return Level(name)
+
+
+def _document(explained: Explained) -> bytes:
+    decision = explained.decision
+    result = msgspec.Raw(unwrap(decision.result))
+    return msgspec.json.encode(Explanation(result, list(explained.lines), list(decision.printed)))
+
+
 class Evaluation:
     """Answers the value of a policy's package."""
 
@@ -92,9 +140,15 @@ class Evaluation:
     def on_get(
         self, req: ApiRequest, resp: falcon.Response, repository: str, group: str, policy: str, version: str
     ) -> None:
-        """Evaluate; the body is the input."""
-        decision = self._asking.ask(req, PolicyId(repository, group, policy, version))
-        _show(resp, decision, unwrap(decision.result))
+        """Evaluate; the body is the input, ``explain`` asks for the trace, too."""
+        named = PolicyId(repository, group, policy, version)
+        level = _level(req)
+        if level is None:
+            decision = self._asking.ask(req, named)
+            _show(resp, decision, unwrap(decision.result))
+        else:
+            explained = self._asking.explain(req, named, level)
+            _show(resp, explained.decision, _document(explained))
 
     on_post = on_get
 

@@ -65,6 +65,17 @@ class ProblemPage(Struct, frozen=True):
     status: int
 
 
+class Explanation(Struct, frozen=True):
+    """What an evaluation answers when its explanation was asked for.
+
+    ``result`` is what it answers else, ``explanation`` the lines of OPA's own trace, ``printed`` those of ``print``.
+    """
+
+    result: msgspec.Raw
+    explanation: list[str]
+    printed: list[str]
+
+
 class FailureView(Struct, frozen=True):
     """Why the newest source of a policy does not answer."""
 

@@ -47,7 +47,7 @@ class OpenApiDocument:
         paths: dict[str, dict[str, Json]] = {}
         for route in self._routes:
             paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-        answers = {route.answer for route in self._routes if route.answer is not None}
+        answers = {each for route in self._routes for each in (route.answer, route.other) if each is not None}
         models = sorted({*answers, ServiceError, Fault, ProblemDocument}, key=lambda model: model.__name__)
         _, components = msgspec.json.schema_components(models, ref_template=_REF)
         return {
@@ -107,7 +107,8 @@ def _success(route: Route) -> JsonDict:
         return {"description": "OK", "content": {route.media: {"schema": schema}}}
     if not route.media:
         return {"description": "OK, without a body"}
-    return {"description": "OK", "content": {route.media: {"schema": {}}}}
+    other: JsonDict = {} if route.other is None else {"anyOf": [{}, {"$ref": _REF.format(name=route.other.__name__)}]}
+    return {"description": "OK", "content": {route.media: {"schema": other}}}
 
 
 def _fault(route: Route, status: int) -> JsonDict:

@@ -7,6 +7,7 @@ from pathlib import Path
 from policy_server.api.metrics import Metrics
 from policy_server.engine.catalog import Ready
 from policy_server.engine.evaluator import Evaluator
+from policy_server.engine.explaining import Explainer
 from policy_server.model.policy import PolicyId
 from policy_server.model.status import Status
 from policy_server.pexip.answers import Answers
@@ -44,7 +45,8 @@ class Parts:
 
     ``find`` is the catalog's: what answers for a policy in this worker, or why nothing does.
     ``subsystems`` are named statuses that health pages show but that never make
-    the server unready: the toolkit, background work, feeds.
+    the server unready: the toolkit, background work, feeds. ``explainer`` is None
+    where nobody may ask for explanations.
     """
 
     answers: Answers
@@ -58,3 +60,4 @@ class Parts:
     metrics: Metrics
     options: ApiOptions = field(default_factory=ApiOptions)
     subsystems: Mapping[str, Callable[[], Status]] = field(default_factory=dict)
+    explainer: Explainer | None = None

@@ -49,8 +49,6 @@ def _pages() -> dict[str, ProblemPage]:
     }
     for status, (slug, title) in _OF_STATUS.items():
         pages.setdefault(slug, ProblemPage(PREFIX + slug, title, status))
-    # Answered by the worker's main loop, before a request comes here.
-    pages["busy"] = ProblemPage(PREFIX + "busy", "Too many requests are waiting.", 503)
     return dict(sorted(pages.items()))
 
 

@@ -27,6 +27,7 @@ _ASKING: Final = (
     Param("x-evaluation-id", "Becomes the ETag instead of a new id.", place="header"),
     Param("x-cache-ttl", "Seconds a cache may keep the result.", "integer", "header"),
 )
+_EXPLAIN: Final = Param("explain", "Answer with OPA's trace, too: full, notes or fails; 403 where that is off.")
 _LISTING: Final = (
     Param("policyName", "Part of the name, whatever its case."),
     Param("repository", "Exactly this repository."),
@@ -52,9 +53,11 @@ def _pexip(path: str, suffix: str, summary: str, media: str = "application/json"
 
 def _evaluate(method: str, tail: str, resource: type, summary: str) -> Route:
     operation = "_".join([resource.__name__.lower(), *tail.split("/")[1:], method.lower()]).replace(".", "_")
+    explained = resource is Evaluation
     return Route(
         method, f"{_POLICY}/{tail}", resource, operation, summary, "Policies", "", _SERVICE,
-        params=_ASKING, takes_input=True, faults=_REFUSALS,
+        params=(*_ASKING, _EXPLAIN) if explained else _ASKING, takes_input=True, faults=_REFUSALS,
+        other=models.Explanation if explained else None,
     )  # fmt: skip
 
 
@@ -113,7 +116,7 @@ def served(options: ApiOptions) -> tuple[Route, ...]:
 def make_resources(parts: Parts) -> Mapping[type, object]:
     """Make each resource once, with what it needs."""
     options, store = parts.options, parts.store
-    asking = Asking(parts.evaluator, options, parts.metrics)
+    asking = Asking(parts.evaluator, options, parts.metrics, parts.explainer)
     credentials = Credentials(options.pexip_credentials, realm=options.pexip_realm)
     readiness = Readiness(store, parts.catalog_status, parts.find, options.pexip_policies, parts.subsystems)
     locking = options.lock_on_validation_failure

@@ -22,7 +22,8 @@ class Route:
     ``resource`` answers with ``on_<method>`` or ``on_<method>_<suffix>``.
     ``operation`` is the name in the OpenAPI document and chooses the error
     table. ``answer`` is the shape of a good answer, None when it is not JSON of
-    a known shape. ``faults`` are the statuses it may answer instead.
+    a known shape; ``other`` is the shape when a parameter asks for that.
+    ``faults`` are the statuses it may answer instead.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Route:
     params: tuple[Param, ...] = ()
     takes_input: bool = False
     faults: tuple[int, ...] = ()
+    other: type | None = None
 
     @property
     def responder(self) -> str:

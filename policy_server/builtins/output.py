@@ -1,6 +1,5 @@
 """What policies say on the side: ``print`` and ``trace``."""
 
-import logging
 from collections.abc import Sequence
 from itertools import islice, product
 
@@ -9,8 +8,6 @@ from policy_server.builtins.declare import ANY, builtin
 from policy_server.model.errors import BuiltinFailed
 from policy_server.wasm.rego import rego
 from policy_server.wasm.text import Number, RegoSet, Value, order, parse
-
-log = logging.getLogger(__name__)
 
 
 @builtin(
@@ -21,7 +18,7 @@ log = logging.getLogger(__name__)
     verbatim=True,
 )
 def write(call: Call, text: bytes) -> bytes:
-    """Keep and log what ``print`` was given; only in modules compiled to keep it.
+    """Keep what ``print`` was given; only in modules compiled to keep it.
 
     Each operand is the set of its values, empty when it is undefined. As in OPA there is
     a line for every combination of them, at most as many as an evaluation keeps.
@@ -34,9 +31,7 @@ def write(call: Call, text: bytes) -> bytes:
     except RecursionError:
         choices = [["(a value that nests too deeply)"]]
     for combination in islice(product(*choices), MAX_PRINTED):
-        line = " ".join(combination)
-        call.print(line)
-        log.debug("policy printed: %s", line)
+        call.print(" ".join(combination))
     return b"true"
 
 

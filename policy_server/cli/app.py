@@ -5,7 +5,21 @@ from typing import Annotated
 
 import typer
 
-from policy_server.cli import config, doctor, evaluate, output, policies, rego, serve, simulate, state, toolkit
+from policy_server.cli import (
+    bench,
+    config,
+    doctor,
+    evaluate,
+    output,
+    policies,
+    rego,
+    repl,
+    serve,
+    simulate,
+    state,
+    testing,
+    toolkit,
+)
 from policy_server.model.errors import PolicyServerError
 from policy_server.version import VERSION
 
@@ -20,8 +34,10 @@ app.command("serve")(serve.serve)
 app.command("compile")(rego.compile_)
 app.command("check")(rego.check)
 app.command("fmt")(rego.fmt)
-app.command("test")(rego.run_tests)
+app.command("test")(testing.run_tests)
 app.command("eval")(evaluate.eval_)
+app.command("bench")(bench.bench)
+app.command("repl")(repl.repl)
 app.command("simulate")(simulate.simulate)
 app.command("seed")(state.seed)
 app.command("reset")(state.reset)

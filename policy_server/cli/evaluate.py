@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, cast
@@ -13,6 +14,14 @@ from policy_server.cli import options, output
 from policy_server.model.errors import InvalidJson, InvalidParameter
 
 
+class Explain(StrEnum):
+    """How much of the trace is wanted: every step, what trace() said, or what failed."""
+
+    FULL = "full"
+    NOTES = "notes"
+    FAILS = "fails"
+
+
 class Form(StrEnum):
     """How the value is written: for people, as JSON on one line, or texts without quotes."""
 
@@ -21,37 +30,55 @@ class Form(StrEnum):
     RAW = "raw"
 
 
+PolicyPath = Annotated[Path, typer.Argument(help="A policy directory, a .rego file or a .wasm module.")]
+Data = Annotated[Path | None, typer.Option(help="The data document; else data.json of the directory.")]
+Input = Annotated[
+    str | None, typer.Option("--input", "-i", help="The input: a file, - for standard input, or JSON text.")
+]
+Header = Annotated[
+    list[str] | None, typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="A request header; repeatable.")
+]
+Entrypoint = Annotated[
+    str | None, typer.Option("--entrypoint", "-e", help="group/name/rule; else the package document.")
+]
+
+
 def eval_(
-    policy: Annotated[Path, typer.Argument(help="A policy directory, a .rego file or a .wasm module.")],
-    data: Annotated[Path | None, typer.Option(help="The data document; else data.json of the directory.")] = None,
-    input_: Annotated[
-        str | None, typer.Option("--input", "-i", help="The input: a file, - for standard input, or JSON text.")
+    policy: PolicyPath,
+    data: Data = None,
+    input_: Input = None,
+    header: Header = None,
+    entrypoint: Entrypoint = None,
+    explain: Annotated[
+        Explain | None, typer.Option(help="Write OPA's own trace of the same evaluation to standard error.")
     ] = None,
-    header: Annotated[
-        list[str] | None, typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="A request header; repeatable.")
-    ] = None,
-    entrypoint: Annotated[
-        str | None, typer.Option("--entrypoint", "-e", help="group/name/rule; else the package document.")
-    ] = None,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Tell on standard error which lines the evaluation reached.")
+    ] = False,
     form: Annotated[Form, typer.Option("--format", "-f", help="How to write the value.")] = Form.PRETTY,
     config: options.Config = None,
     state_dir: options.StateDir = None,
     assignments: options.Assignments = None,
 ) -> None:
-    """Evaluate a policy; exit 1 when the value is undefined."""
-    from policy_server.cli.tools import policy_data, policy_wasm, ready_policy
+    """Evaluate a policy; exit 1 when the value is undefined.
 
+    With --explain or --coverage OPA's interpreter evaluates, too; exit 1 when it does not agree.
+    What the policy prints goes to standard error.
+    """
+    from policy_server.cli.asking import Question
+
+    if (explain or coverage) and policy.suffix == ".wasm":
+        raise typer.BadParameter(f"{policy} is a module; only Rego can be explained", param_hint="policy")
     settings = options.settings_from(config, assignments, state_dir=state_dir)
-    document = read_input(input_)
-    loaded = ready_policy(settings, policy_wasm(settings, policy), policy_data(policy, data))
-    try:
-        value = loaded.evaluate_json(document, entrypoint=entrypoint, headers=read_headers(header or []))
-    finally:
-        loaded.close()
+    question = Question(settings, policy, data, read_input(input_), read_headers(header or []), entrypoint)
+    with closing(question):
+        value = question.explained(explain or "off", coverage=coverage) if explain or coverage else question.answered()
     if value is None:
         output.say("undefined")
         raise typer.Exit(output.NEGATIVE)
     write(value, form)
+    if question.disagrees:
+        raise typer.Exit(output.NEGATIVE)
 
 
 def write(value: bytes, form: Form) -> None:

@@ -1,7 +1,7 @@
 """Results to standard output, everything else to standard error."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -88,8 +88,13 @@ def write_pretty(text: bytes) -> None:
         print(indented)
 
 
-def write_table(columns: Sequence[str], rows: Iterable[Sequence[Json]]) -> None:
-    """Write rows as a table on a terminal, else separated by tabs for other programs."""
+def write_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Json]], *, styles: Mapping[str, str] | None = None
+) -> None:
+    """Write rows as a table on a terminal, else separated by tabs for other programs.
+
+    ``styles`` are rich's, for cells with exactly this text.
+    """
     texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in texts:
@@ -97,8 +102,10 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[Json]]) -> None:
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in texts:
-        table.add_row(*row)
+        # As Text: brackets in a cell are no markup.
+        table.add_row(*(Text(cell, (styles or {}).get(cell, "")) for cell in row))
     Console().print(table)

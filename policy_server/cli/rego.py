@@ -1,19 +1,17 @@
-"""Works on Rego sources: compile, check, format, test."""
+"""Works on Rego sources: compile, check, format."""
 
 import difflib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, TypeVar
 
 import typer
 
 from policy_server.cli import options, output
 from policy_server.model.errors import CompileError, PolicyServerError, SettingsError
 from policy_server.model.policy import Dialect
-from policy_server.model.values import JsonObject
 
 T = TypeVar("T")
 
@@ -64,9 +62,9 @@ def check(
     declarations = Registry.discover().declarations()
 
     def check_unit(unit: dict[str, str]) -> None:
-        _either(dialect, lambda each: toolkit.check(unit, dialect=each, strict=strict, builtins=declarations))
+        either(dialect, lambda each: toolkit.check(unit, dialect=each, strict=strict, builtins=declarations))
 
-    if _failures(found, check_unit):
+    if failures(found, check_unit):
         raise typer.Exit(output.NEGATIVE)
 
 
@@ -87,7 +85,7 @@ def fmt(
 
     def format_file(file: Path) -> None:
         text = read_text(file)
-        formatted = _either(dialect, lambda each: toolkit.fmt(text, dialect=each, name=str(file)))
+        formatted = either(dialect, lambda each: toolkit.fmt(text, dialect=each, name=str(file)))
         if formatted == text:
             return
         changed.append(file)
@@ -99,53 +97,12 @@ def fmt(
         if not diff:
             print(file)
 
-    failures = _failures(files, format_file)
-    if failures or (changed and fail):
+    failed = failures(files, format_file)
+    if failed or (changed and fail):
         raise typer.Exit(output.NEGATIVE)
 
 
-def run_tests(
-    paths: options.Sources,
-    run: Annotated[str, typer.Option("--run", "-r", help="Only tests whose name fits this expression.")] = "",
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Name the tests that pass, too.")] = False,
-    dialect: DialectOption = Rego.AUTO,
-    form: options.Output = options.Format.PRETTY,
-    config: options.Config = None,
-    state_dir: options.StateDir = None,
-) -> None:
-    """Run the test rules of Rego files; data.json beside them is their data."""
-    from policy_server.cli.tools import host_functions, read_data, ready_toolkit, units
-
-    found = list(units(paths))
-    settings = options.settings_from(config, state_dir=state_dir)
-    toolkit = ready_toolkit(settings)
-    declarations, host = host_functions(settings, toolkit)
-    results: list[JsonObject] = []
-
-    def test_unit(unit: dict[str, str]) -> None:
-        ask = partial(toolkit.test, unit, data=read_data(unit), run=run, builtins=declarations, host=host)
-        answer = cast(JsonObject, _either(dialect, lambda each: ask(dialect=each)))
-        results.extend(cast(Sequence[JsonObject], answer["results"]))
-
-    failures = _failures(found, test_unit)
-    bad = [result for result in results if result["status"] not in {"pass", "skip"}]
-    if form is options.Format.JSON:
-        output.write_json(results)
-    else:
-        for result in results if verbose else bad:
-            _write_result(result)
-        print(f"{len(results) - len(bad)} of {len(results)} Rego tests pass")
-    if failures or bad:
-        raise typer.Exit(output.NEGATIVE)
-
-
-def _write_result(result: JsonObject) -> None:
-    print(f"{result['file']}:{result['row']}: {result['name']}: {result['status']}")
-    for line in str(result.get("output") or "").splitlines():
-        print(f"    {line}")
-
-
-def _either(dialect: Rego, work: Callable[[Dialect], T]) -> T:
+def either(dialect: Rego, work: Callable[[Dialect], T]) -> T:
     """Work in a dialect; auto tries v1, then v0, and reports v1's errors when both fail."""
     if dialect is not Rego.AUTO:
         return work(Dialect(dialect))
@@ -158,13 +115,13 @@ def _either(dialect: Rego, work: Callable[[Dialect], T]) -> T:
             raise error from None
 
 
-def _failures(items: Iterable[T], work: Callable[[T], None]) -> int:
+def failures(items: Iterable[T], work: Callable[[T], None]) -> int:
     """Work on every item, report each error, and return how many there were."""
-    failures = 0
+    count = 0
     for item in items:
         try:
             work(item)
         except PolicyServerError as error:
             output.report(error)
-            failures += 1
-    return failures
+            count += 1
+    return count

@@ -1,9 +1,9 @@
 """Gives commands the toolkit, the builtins and the sources they work on."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -17,7 +17,7 @@ from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.policy import Policy
 from policy_server.model.errors import CompileError, InvalidSource
 from policy_server.model.policy import Dialect, PolicyFilter, PolicyId, PolicySource
-from policy_server.model.values import Json, JsonObject
+from policy_server.model.values import JsonObject
 from policy_server.ports import PolicyStore
 from policy_server.settings import Settings
 from policy_server.toolkit.instance import HostCall
@@ -92,15 +92,17 @@ def read_text(file: Path) -> str:
         raise InvalidSource(f"{file} is not UTF-8 text (byte {error.start}).") from error
 
 
-def read_data(unit: Mapping[str, str]) -> Json:
+def read_data(unit: Mapping[str, str]) -> bytes | None:
     """Return data.json beside the files of a unit; None when there is none, InvalidSource when it is not JSON."""
     file = Path(next(iter(unit))).parent / "data.json"
     if not file.is_file():
         return None
+    text = read_bytes(file)
     try:
-        return cast(Json, msgspec.json.decode(file.read_bytes()))
+        msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise InvalidSource(f"{file} is not JSON: {error}.") from error
+    return text
 
 
 def has_store(settings: Settings) -> bool:
@@ -136,16 +138,25 @@ def host_functions(settings: Settings, toolkit: Toolkit) -> tuple[tuple[JsonObje
     return registry.declarations(), registry.host(call)
 
 
-def policy_wasm(settings: Settings, policy: Path) -> bytes:
+@dataclass(frozen=True, slots=True)
+class PolicyModule:
+    """A module, and the Rego it was made of where that is known."""
+
+    wasm: bytes = field(repr=False)
+    rego: str | None = None
+    dialect: Dialect = Dialect.AUTO
+
+
+def policy_module(settings: Settings, toolkit: Toolkit, policy: Path) -> PolicyModule:
     """Return the module of a policy: a .wasm file as it is, Rego compiled under the package it has."""
     if policy.suffix == ".wasm":
-        return read_bytes(policy)
+        return PolicyModule(read_bytes(policy))
     file = policy / "policy.rego" if policy.is_dir() else policy
     text = read_text(file)
-    toolkit = ready_toolkit(settings)
     group, _, name = _package(toolkit, text, str(file)).rpartition(".")
     source = PolicySource(PolicyId("local", group, name, "0"), text, origin=str(file))
-    return rego_compiler(settings, toolkit).compile(source).wasm
+    made = rego_compiler(settings, toolkit).compile(source)
+    return PolicyModule(made.wasm, text, made.manifest.dialect)
 
 
 def _package(toolkit: Toolkit, text: str, file: str) -> str:
@@ -169,16 +180,24 @@ def policy_data(policy: Path, data: Path | None) -> bytes | None:
     return None if data is None else read_bytes(data)
 
 
-def ready_policy(settings: Settings, wasm: bytes, data: bytes | None) -> Policy:
+def ready_policy(
+    settings: Settings,
+    wasm: bytes,
+    data: bytes | None,
+    *,
+    toolkit: Toolkit | None = None,
+    clock: Callable[[], int] = time.time_ns,
+) -> Policy:
     """Load a module with its data, with the limits of the settings."""
     return Policy.load(
         wasm,
         data=data,
         modules=ModuleCache(settings.cache_dir / "modules"),
-        registry=functions_of(settings, open_toolkit(settings)),
+        registry=functions_of(settings, toolkit or open_toolkit(settings)),
         memory_limit=settings.evaluation_memory,
         deadline=settings.evaluation_deadline,
         size=1,
+        clock=clock,
     )
 
 

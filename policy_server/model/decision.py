@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from policy_server.model.policy import PolicyId
 
@@ -34,7 +35,7 @@ class Decision:
     """The answer: ``result`` is JSON text, None when undefined.
 
     ``duration_ns`` is the time inside the evaluation; ``errors`` are the
-    builtin errors that became undefined on the way.
+    builtin errors that became undefined on the way; ``printed`` the lines of ``print``.
     """
 
     id: str
@@ -43,3 +44,20 @@ class Decision:
     result: bytes | None
     duration_ns: int
     errors: tuple[str, ...] = ()
+    printed: tuple[str, ...] = ()
+
+
+class Level(StrEnum):
+    """How much an explanation tells: every step, what ``trace`` said, or what failed."""
+
+    FULL = "full"
+    NOTES = "notes"
+    FAILS = "fails"
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A decision, and how OPA's interpreter comes to it: ``lines`` of its own trace."""
+
+    decision: Decision
+    lines: tuple[str, ...]

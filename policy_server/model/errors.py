@@ -34,6 +34,7 @@ PolicyServerError
 ├── ToolkitError              OPA's toolkit is missing, wrong or broke, HTTP 503
 │   └── ToolkitMissing
 ├── StoreUnavailable          HTTP 503
+├── Busy                      HTTP 503
 ├── TargetRefused             an outgoing request to a forbidden network
 ├── FetchError                an outgoing request that failed
 └── SettingsError             configuration that cannot be used
@@ -285,6 +286,13 @@ class StoreUnavailable(PolicyServerError):
     """The store cannot be reached."""
 
     slug = "store-unavailable"
+    status = 503
+
+
+class Busy(PolicyServerError):
+    """Too many requests are waiting."""
+
+    slug = "busy"
     status = 503
 
 

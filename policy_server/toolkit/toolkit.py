@@ -1,9 +1,7 @@
 """OPA in this process: compile, check, format, test, trace, and every builtin function."""
 
-import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +17,7 @@ from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
 from policy_server.toolkit.answers import result_of
 from policy_server.toolkit.instance import Answered, HostCall, OutOfMemory, OutOfStack, OutOfTime
 from policy_server.toolkit.machine import MachineCode, Progress
+from policy_server.toolkit.requests import Built, BuiltTest, BuiltTests, Request, encoded, fixed, query_of
 from policy_server.toolkit.workshop import CALLER_STACK, DEEP_STACK, Workshop, on_deep_stack
 
 Declarations = Sequence[JsonObject]
@@ -26,15 +25,6 @@ Declarations = Sequence[JsonObject]
 
 _KEEP_BELOW = 160 << 20
 _MOST = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A compiled module with its entrypoints in id order and the builtins it leaves to the host."""
-
-    wasm: bytes = field(repr=False)
-    entrypoints: tuple[str, ...]
-    builtins: tuple[str, ...]
 
 
 class Toolkit:
@@ -93,7 +83,7 @@ class Toolkit:
                 "op": "build",
                 "modules": modules,
                 "entrypoints": entrypoints,
-                "dialect": _fixed(dialect),
+                "dialect": fixed(dialect),
                 "capabilities": capabilities,
                 "builtins": builtins,
             }
@@ -113,6 +103,34 @@ class Toolkit:
         """Compile to WebAssembly like `make`, returning the module alone."""
         return self.make(modules, entrypoints, dialect=dialect, capabilities=capabilities, builtins=builtins).wasm
 
+    def make_tests(
+        self,
+        modules: Mapping[str, str],
+        *,
+        dialect: Dialect,
+        only: Sequence[tuple[str, int, int]] = (),
+        builtins: Declarations = (),
+    ) -> BuiltTests:
+        """Compile the test rules of modules to WebAssembly, tests of one name get names of their own.
+
+        ``only`` are the places (file, row, column) of the tests that are wanted, none means all.
+
+        Raises:
+            CompileError, CompileLimit, ToolkitError: as `make`.
+        """
+        answer, wasm = self._compiling(
+            {
+                "op": "build_tests",
+                "modules": modules,
+                "dialect": fixed(dialect),
+                "builtins": builtins,
+                "places": [{"file": file, "row": row, "col": col} for file, row, col in only],
+            }
+        )
+        said = cast("Mapping[str, Sequence[Mapping[str, str]]]", answer)
+        tests = tuple(BuiltTest(**each) for each in said["tests"])  # type: ignore[arg-type]  # Go's struct is this one
+        return BuiltTests(wasm, tests, tuple(map(str, said["builtins"])))
+
     def check(
         self,
         modules: Mapping[str, str],
@@ -131,7 +149,7 @@ class Toolkit:
             {
                 "op": "check",
                 "modules": modules,
-                "dialect": _fixed(dialect),
+                "dialect": fixed(dialect),
                 "strict": strict,
                 "capabilities": capabilities,
                 "builtins": builtins,
@@ -141,12 +159,12 @@ class Toolkit:
 
     def fmt(self, text: str, *, dialect: Dialect, name: str = "policy.rego") -> str:
         """Return the text in OPA's layout; CompileError when it does not parse."""
-        answer, _ = self._compiling({"op": "fmt", "text": text, "name": name, "dialect": _fixed(dialect)})
+        answer, _ = self._compiling({"op": "fmt", "text": text, "name": name, "dialect": fixed(dialect)})
         return cast("str", answer)
 
     def parse(self, text: str, *, dialect: Dialect, name: str = "policy.rego") -> Json:
         """Return OPA's syntax tree; CompileError when it does not parse."""
-        return self._compiling({"op": "parse", "text": text, "name": name, "dialect": _fixed(dialect)})[0]
+        return self._compiling({"op": "parse", "text": text, "name": name, "dialect": fixed(dialect)})[0]
 
     def inspect(self, modules: Mapping[str, str], *, dialect: Dialect) -> Json:
         """Tell what modules hold, without compiling them.
@@ -155,13 +173,13 @@ class Toolkit:
         ``rules`` (``path``, ``function``, ``default``, ``row``, ``col``); ``annotations`` are OPA's;
         ``entrypoints`` the slash-separated paths of the annotated ones.
         """
-        return self._compiling({"op": "inspect", "modules": modules, "dialect": _fixed(dialect)})[0]
+        return self._compiling({"op": "inspect", "modules": modules, "dialect": fixed(dialect)})[0]
 
     def test(
         self,
         modules: Mapping[str, str],
         *,
-        data: Json = None,
+        data: Json | bytes = None,
         dialect: Dialect,
         coverage: bool = False,
         run: str = "",
@@ -169,18 +187,18 @@ class Toolkit:
         builtins: Declarations = (),
         host: HostCall | None = None,
     ) -> Json:
-        """Run the test rules whose full name fits the regular expression ``run``.
+        """Run the test rules whose full name fits the regular expression ``run``; ``data`` may be JSON text.
 
         ``results`` has for each test ``package``, ``name``, ``status`` (pass, fail, error, skip), ``file``,
-        ``row``, ``duration_ns`` and where there is something to tell ``output``, ``failed_at``, ``problems``;
-        ``passed``, ``failed``, ``errored`` and ``skipped`` count; ``coverage`` is OPA's report.
+        ``row``, ``duration_ns`` and where there is something to tell ``output``, ``failed_at``, ``problems``,
+        ``cases``; ``passed``, ``failed``, ``errored`` and ``skipped`` count; ``coverage`` is OPA's report.
         """
         return self._evaluating(
             {
                 "op": "test",
                 "modules": modules,
                 "data": data,
-                "dialect": _fixed(dialect),
+                "dialect": fixed(dialect),
                 "coverage": coverage,
                 "run": run,
                 "capabilities": capabilities,
@@ -194,21 +212,32 @@ class Toolkit:
         query: str,
         modules: Mapping[str, str],
         *,
-        data: Json = None,
-        input: Json | Undefined = UNDEFINED,
+        data: Json | bytes = None,
+        input: Json | Undefined | bytes = UNDEFINED,
         dialect: Dialect,
         trace: str = "off",
+        trace_limit: int = 0,
+        text_only: bool = False,
         strict_errors: bool = False,
         coverage: bool = False,
+        package: str = "",
+        imports: Sequence[str] = (),
+        now_ns: int = 0,
         capabilities: JsonObject | None = None,
         builtins: Declarations = (),
         host: HostCall | None = None,
-    ) -> Json:
+        deadline: float | None = None,
+    ) -> JsonObject:
         """Evaluate a query in OPA's interpreter.
 
-        ``result`` is what ``opa eval`` has there (empty when undefined); ``print`` the printed lines;
+        ``data`` and ``input`` may be JSON text. ``package`` and ``imports`` are where names of the query
+        are looked for; ``now_ns`` is the time, 0 the real one; ``deadline`` is in seconds.
+
+        ``result`` is what ``opa eval`` has there (empty when undefined); ``print`` the first 1000 printed lines;
         ``errors`` the builtin errors that became undefined. ``trace`` is off, notes, fails or full and
-        adds ``trace`` (events with ``op``, ``file``, ``row``, ``text``, ``locals``…) and ``trace_text``.
+        adds ``trace`` (events with ``op``, ``file``, ``row``, ``text``, ``locals``…), ``trace_text`` and
+        whether it was ``trace_cut`` after ``trace_limit`` events (0: no limit). ``text_only`` leaves out
+        the result and the events, which can be large.
         ``host`` answers the builtins that only the host has, and those that need a network.
 
         Raises:
@@ -216,23 +245,47 @@ class Toolkit:
             RuleConflict, BuiltinFailed, EvaluationError: the evaluation failed, with its place.
             EvaluationTimeout, MemoryExceeded, ToolkitError: it could not be finished.
         """
-        return self._evaluating(
-            {
-                "op": "eval",
-                "query": query,
-                "modules": modules,
-                "data": data,
-                "input": None if input is UNDEFINED else input,
-                "defined": input is not UNDEFINED,
-                "dialect": _fixed(dialect),
-                "trace": trace,
-                "strict_errors": strict_errors,
-                "coverage": coverage,
-                "capabilities": capabilities,
-                "builtins": builtins,
-            },
-            host,
-        )
+        request = query_of(query, modules, data, input, dialect) | {
+            "op": "eval",
+            "trace": trace,
+            "trace_limit": trace_limit,
+            "text_only": text_only,
+            "strict_errors": strict_errors,
+            "coverage": coverage,
+            "package": package,
+            "imports": imports,
+            "now_ns": now_ns,
+            "capabilities": capabilities,
+            "builtins": builtins,
+        }
+        return cast("JsonObject", self._evaluating(request, host, deadline))
+
+    def bench(
+        self,
+        query: str,
+        modules: Mapping[str, str],
+        *,
+        data: Json | bytes = None,
+        input: Json | Undefined | bytes = UNDEFINED,
+        dialect: Dialect,
+        count: int,
+        seconds: float,
+        builtins: Declarations = (),
+        host: HostCall | None = None,
+    ) -> list[int]:
+        """Evaluate a prepared query until it was ``count`` times or took ``seconds``; return each time in nanoseconds.
+
+        Raises:
+            CompileError, EvaluationError, ToolkitError: as `eval`.
+        """
+        request = query_of(query, modules, data, input, dialect) | {
+            "op": "bench",
+            "count": count,
+            "seconds": seconds,
+            "builtins": builtins,
+        }
+        answer = self._evaluating(request, host, self._deadline + seconds)
+        return cast("Mapping[str, list[int]]", answer)["durations_ns"]
 
     def builtin(
         self, name: str, args: Sequence[bytes], *, now_ns: int, seed: int, deadline: float | None = None
@@ -283,7 +336,7 @@ class Toolkit:
 
     def _compiling(self, request: JsonObject) -> tuple[Json, bytes]:
         try:
-            answer, attached = self._send(request, None)
+            answer, attached = self._send(request, None, self._deadline)
         except OutOfTime as error:
             raise CompileLimit(f"The compiler did not finish within {self._deadline:g} seconds.") from error
         except OutOfMemory as error:
@@ -293,21 +346,17 @@ class Toolkit:
             raise CompileLimit("The source is nested too deeply for the compiler.") from error
         return result_of(answer), attached
 
-    def _evaluating(self, request: JsonObject, host: HostCall | None) -> Json:
+    def _evaluating(self, request: Request, host: HostCall | None, deadline: float | None = None) -> Json:
+        seconds = self._deadline if deadline is None else deadline
         try:
-            answer, _ = self._send(request, host)
+            answer, _ = self._send(request, host, seconds)
         except OutOfTime as error:
-            raise EvaluationTimeout(f"The evaluation did not finish within {self._deadline:g} seconds.") from error
+            raise EvaluationTimeout(f"The evaluation did not finish within {seconds:g} seconds.") from error
         except (OutOfMemory, OutOfStack) as error:
             raise MemoryExceeded from error
         return result_of(answer)
 
-    def _send(self, request: JsonObject, host: HostCall | None) -> tuple[bytes, bytes]:
-        text = json.dumps(request).encode()
+    def _send(self, request: Request, host: HostCall | None, seconds: float) -> tuple[bytes, bytes]:
+        text = encoded(request)
 
-        return on_deep_stack(lambda: self._jobs.run(lambda instance: instance.call(text, host=host), self._deadline))
-
-
-def _fixed(dialect: Dialect) -> str:
-    # Which dialect AUTO means is decided in `compiler`; here it is the newer one.
-    return Dialect.V1 if dialect is Dialect.AUTO else dialect
+        return on_deep_stack(lambda: self._jobs.run(lambda instance: instance.call(text, host=host), seconds))

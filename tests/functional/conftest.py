@@ -13,6 +13,7 @@ from policy_server.builtins.registry import Registry
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
+from policy_server.engine.explaining import Explainer
 from policy_server.model.policy import PolicyId
 from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
@@ -35,7 +36,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     toolkit = Toolkit(module, cache=ROOT / ".cache" / "toolkit")
     registry = Registry.discover().bind(toolkit)
     compiler = RememberingCompiler(RegoCompiler(toolkit, registry.declarations()))
-    return Workshop(registry, compiler, ModuleCache(tmp_path_factory.mktemp("modules")))
+    return Workshop(registry, compiler, ModuleCache(tmp_path_factory.mktemp("modules")), toolkit)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
     """Make servers, each with an empty store; options of the API are taken by name."""
     catalogs: list[Catalog] = []
 
-    def make(*, store: MemoryStore | None = None, subsystems=None, networks=(), **options) -> Server:
+    def make(*, store: MemoryStore | None = None, subsystems=None, networks=(), explain=False, **options) -> Server:
         store = store or MemoryStore()
         catalog = Catalog(store, workshop.load, now)
         catalogs.append(catalog)
@@ -62,6 +63,7 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
             metrics=metrics,
             options=ApiOptions(**options),
             subsystems=subsystems or {},
+            explainer=Explainer(evaluator, workshop.toolkit, workshop.registry) if explain else None,
         )
         catalog.sync()
         return Server(Client(make_app(parts)), store, publisher, catalog, parts)

@@ -16,6 +16,7 @@ from policy_server.engine.policy import Policy
 from policy_server.model.policy import CompiledPolicy, PolicyId, PolicySource, Revision
 from policy_server.publishing.publisher import SourcePublisher
 from policy_server.storage.memory import MemoryStore
+from policy_server.toolkit.toolkit import Toolkit
 from policy_server.wasm.module import ModuleCache
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +72,7 @@ class Workshop:
     registry: Registry
     compiler: RememberingCompiler
     modules: ModuleCache
+    toolkit: Toolkit
     metrics: list[Metrics] = field(default_factory=list)
 
     def load(self, wasm: bytes, revision: Revision) -> Policy:

@@ -31,18 +31,9 @@ func build(raw json.RawMessage) (any, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	semantics, err := semanticsOf(parsed)
+	plan, wasm, err := compiled(&request, able, parsed)
 	if err != nil {
 		return nil, nil, err
-	}
-	plan, err := makePlan(&request, able, parsed)
-	if err != nil {
-		return nil, nil, err
-	}
-	makeExact(plan, semantics == semanticsFast)
-	wasm, err := toWasm(plan)
-	if err != nil {
-		return nil, nil, complaint{code: "rego_compile_error", err: err}
 	}
 	builtins, err := requiredBuiltins(wasm)
 	if err != nil {
@@ -53,6 +44,26 @@ func build(raw json.RawMessage) (any, []byte, error) {
 		entrypoints = append(entrypoints, each.Name)
 	}
 	return map[string]any{"entrypoints": entrypoints, "builtins": builtins}, wasm, nil
+}
+
+// compiled makes the plan of modules, with the semantics they ask for, and the module of that.
+func compiled(
+	request *buildRequest, able *ast.Capabilities, parsed map[string]*ast.Module,
+) (*ir.Policy, []byte, error) {
+	semantics, err := semanticsOf(parsed)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, err := makePlan(request, able, parsed)
+	if err != nil {
+		return nil, nil, err
+	}
+	makeExact(plan, semantics == semanticsFast)
+	wasm, err := toWasm(plan)
+	if err != nil {
+		return nil, nil, complaint{code: "rego_compile_error", err: err}
+	}
+	return plan, wasm, nil
 }
 
 const (
@@ -100,6 +111,8 @@ func makePlan(request *buildRequest, able *ast.Capabilities, parsed map[string]*
 		WithTarget(compile.TargetPlan).
 		WithRegoVersion(version).
 		WithRegoAnnotationEntrypoints(true).
+		// Else every call of print would be taken out.
+		WithEnablePrintStatements(true).
 		// Else every rule that depends on an entrypoint would become one.
 		WithPruneUnused(true).
 		WithEntrypoints(request.Entrypoints...)

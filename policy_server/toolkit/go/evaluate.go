@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/cover"
@@ -25,6 +26,11 @@ type evalRequest struct {
 	Trace        string          `json:"trace"`
 	StrictErrors bool            `json:"strict_errors"`
 	Coverage     bool            `json:"coverage"`
+	Package      string          `json:"package"` // where names of the query are looked for
+	Imports      []string        `json:"imports"`
+	Now          int64           `json:"now_ns"`      // what time.now_ns answers; 0 is now
+	TraceLimit   int             `json:"trace_limit"` // how many events are kept; 0 is all
+	TextOnly     bool            `json:"text_only"`   // leaves out the result and the events
 }
 
 type printed struct {
@@ -33,9 +39,15 @@ type printed struct {
 	Row     int    `json:"row"`
 }
 
+// maxPrinted is how many lines of one evaluation are kept; a loop could print for ever.
+const maxPrinted = 1000
+
 type printer struct{ lines []printed }
 
 func (p *printer) Print(at print.Context, message string) error {
+	if len(p.lines) == maxPrinted {
+		return nil
+	}
 	line := printed{Message: message}
 	if at.Location != nil {
 		line.File, line.Row = at.Location.File, at.Location.Row
@@ -89,13 +101,26 @@ func dataStore(raw json.RawMessage) (storage.Store, error) {
 func (r *evalRequest) run(
 	able *ast.Capabilities, parsed map[string]*ast.Module, compiler *ast.Compiler, store storage.Store,
 ) (any, error) {
-	version, err := r.version()
+	output := &printer{lines: []printed{}}
+	var failures []topdown.Error
+	prepared, err := r.prepare(able, compiler, store, output, &failures)
 	if err != nil {
 		return nil, err
 	}
-	ctx := context.Background()
-	output := &printer{lines: []printed{}}
-	var failures []topdown.Error
+	options, err := r.options()
+	if err != nil {
+		return nil, err
+	}
+	return r.observed(context.Background(), prepared, options, parsed, output, &failures)
+}
+
+func (r *evalRequest) prepare(
+	able *ast.Capabilities, compiler *ast.Compiler, store storage.Store, output *printer, failures *[]topdown.Error,
+) (rego.PreparedEvalQuery, error) {
+	version, err := r.version()
+	if err != nil {
+		return rego.PreparedEvalQuery{}, err
+	}
 	settings := append(hostFunctions(able),
 		rego.Query(r.Query),
 		rego.Compiler(compiler),
@@ -105,13 +130,20 @@ func (r *evalRequest) run(
 		rego.EnablePrintStatements(true),
 		rego.PrintHook(output),
 		rego.StrictBuiltinErrors(r.StrictErrors),
-		rego.BuiltinErrorList(&failures),
+		rego.BuiltinErrorList(failures),
+		rego.Imports(r.Imports),
 	)
-	prepared, err := rego.New(settings...).PrepareForEval(ctx)
-	if err != nil {
-		return nil, err
+	if r.Package != "" {
+		settings = append(settings, rego.Package(r.Package))
 	}
+	return rego.New(settings...).PrepareForEval(context.Background())
+}
+
+func (r *evalRequest) options() ([]rego.EvalOption, error) {
 	options := []rego.EvalOption{rego.EvalSortSets(true)}
+	if r.Now != 0 {
+		options = append(options, rego.EvalTime(time.Unix(0, r.Now)))
+	}
 	if r.Defined {
 		value, err := ast.ValueFromReader(bytes.NewReader(r.Input))
 		if err != nil {
@@ -119,7 +151,7 @@ func (r *evalRequest) run(
 		}
 		options = append(options, rego.EvalParsedInput(value))
 	}
-	return r.observed(ctx, prepared, options, parsed, output, &failures)
+	return options, nil
 }
 
 func (r *evalRequest) observed(
@@ -127,11 +159,11 @@ func (r *evalRequest) observed(
 	parsed map[string]*ast.Module, output *printer, failures *[]topdown.Error,
 ) (any, error) {
 	answer := map[string]any{}
-	var tracer *topdown.BufferTracer
+	var tracer *boundedTracer
 	switch r.Trace {
 	case "", "off":
 	case "notes", "fails", "full":
-		tracer = topdown.NewBufferTracer()
+		tracer = &boundedTracer{most: r.TraceLimit}
 		options = append(options, rego.EvalQueryTracer(tracer))
 	default:
 		return nil, fmt.Errorf("unknown trace %q", r.Trace)
@@ -148,11 +180,18 @@ func (r *evalRequest) observed(
 	if results == nil {
 		results = rego.ResultSet{}
 	}
-	answer["result"] = results
+	if !r.TextOnly {
+		answer["result"] = results
+	}
 	answer["print"] = output.lines
 	answer["errors"] = builtinFailures(*failures)
 	if tracer != nil {
-		answer["trace"], answer["trace_text"] = traced(*tracer, r.Trace)
+		events := chosen(tracer.BufferTracer, r.Trace)
+		if !r.TextOnly {
+			answer["trace"] = described(events)
+		}
+		text, whole := written(events, r.TraceLimit > 0)
+		answer["trace_text"], answer["trace_cut"] = text, tracer.cut || !whole
 	}
 	if covered != nil {
 		answer["coverage"] = covered.Report(parsed)

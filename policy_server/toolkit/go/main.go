@@ -54,6 +54,8 @@ type operation func(json.RawMessage) (result any, attachment []byte, err error)
 
 var operations = map[string]operation{
 	"build":        build,
+	"build_tests":  buildTests,
+	"bench":        bench,
 	"check":        check,
 	"fmt":          formatSource,
 	"parse":        parse,

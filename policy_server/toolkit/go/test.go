@@ -19,17 +19,22 @@ type testRequest struct {
 }
 
 type testResult struct {
-	Package  string    `json:"package"`
-	Name     string    `json:"name"`
-	Status   string    `json:"status"`
-	File     string    `json:"file"`
-	Row      int       `json:"row"`
-	Col      int       `json:"col"`
-	Duration int64     `json:"duration_ns"`
-	Output   string    `json:"output,omitempty"`
-	Failed   *place    `json:"failed_at,omitempty"`
-	Problems []problem `json:"problems,omitempty"`
-	Cases    []string  `json:"failed_cases,omitempty"`
+	Package  string     `json:"package"`
+	Name     string     `json:"name"`
+	Status   string     `json:"status"`
+	File     string     `json:"file"`
+	Row      int        `json:"row"`
+	Col      int        `json:"col"`
+	Duration int64      `json:"duration_ns"`
+	Output   string     `json:"output,omitempty"`
+	Failed   *place     `json:"failed_at,omitempty"`
+	Problems []problem  `json:"problems,omitempty"`
+	Cases    []testCase `json:"cases,omitempty"`
+}
+
+type testCase struct {
+	Path []string `json:"path"`
+	Fail bool     `json:"fail"`
 }
 
 type place struct {
@@ -128,20 +133,9 @@ func tested(from *tester.Result) testResult {
 		to.Failed = &place{File: at.File, Row: at.Row, Col: at.Col, Text: string(at.Text)}
 	}
 	for name, sub := range from.SubResults.Iter {
-		if sub.Fail && len(sub.SubResults) == 0 {
-			to.Cases = append(to.Cases, joined(name))
+		if len(sub.SubResults) == 0 {
+			to.Cases = append(to.Cases, testCase{Path: name, Fail: sub.Fail})
 		}
 	}
 	return to
-}
-
-func joined(names []string) string {
-	text := ""
-	for i, name := range names {
-		if i > 0 {
-			text += "/"
-		}
-		text += name
-	}
-	return text
 }

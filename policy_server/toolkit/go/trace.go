@@ -20,26 +20,69 @@ type event struct {
 	Locals  map[string]string `json:"locals,omitempty"`
 }
 
-// traced answers the events as data and as the text that `opa eval --explain` prints.
-func traced(events []*topdown.Event, level string) ([]event, string) {
-	switch level {
-	case "notes":
-		events = lineage.Notes(events)
-	case "fails":
-		events = lineage.Fails(events)
-	default:
-		events = lineage.Full(events)
-	}
-	found := make([]event, 0, len(events))
-	for _, each := range events {
-		found = append(found, described(each))
-	}
-	var text bytes.Buffer
-	topdown.PrettyTraceWithLocation(&text, events)
-	return found, text.String()
+// boundedTracer keeps the first events only, so that a trace costs no more memory than was meant.
+type boundedTracer struct {
+	topdown.BufferTracer
+	most int // 0 is no bound
+	cut  bool
 }
 
-func described(from *topdown.Event) event {
+func (t *boundedTracer) TraceEvent(each topdown.Event) {
+	if t.most > 0 && len(t.BufferTracer) >= t.most {
+		t.cut = true
+		return
+	}
+	t.BufferTracer.TraceEvent(each)
+}
+
+// chosen picks the events that a level shows.
+func chosen(events []*topdown.Event, level string) []*topdown.Event {
+	switch level {
+	case "notes":
+		return lineage.Notes(events)
+	case "fails":
+		return lineage.Fails(events)
+	}
+	return lineage.Full(events)
+}
+
+// maxText is how long the text of a bounded trace gets, in bytes: expressions can be of any length.
+const maxText = 4 << 20
+
+type boundedText struct {
+	bytes.Buffer
+	full bool
+}
+
+func (t *boundedText) Write(more []byte) (int, error) {
+	if t.full || t.Len()+len(more) > maxText {
+		t.full = true
+		return len(more), nil
+	}
+	return t.Buffer.Write(more)
+}
+
+// written answers the text that `opa eval --explain` prints, and whether that is all of it.
+func written(events []*topdown.Event, bounded bool) (string, bool) {
+	if !bounded {
+		var text bytes.Buffer
+		topdown.PrettyTraceWithLocation(&text, events)
+		return text.String(), true
+	}
+	var text boundedText
+	topdown.PrettyTraceWithLocation(&text, events)
+	return text.String(), !text.full
+}
+
+func described(events []*topdown.Event) []event {
+	found := make([]event, 0, len(events))
+	for _, each := range events {
+		found = append(found, describedOne(each))
+	}
+	return found
+}
+
+func describedOne(from *topdown.Event) event {
 	to := event{Op: string(from.Op), Query: from.QueryID, Parent: from.ParentID, Message: from.Message}
 	if at := from.Location; at != nil {
 		to.File, to.Row, to.Col, to.Text = at.File, at.Row, at.Col, string(at.Text)

@@ -1,6 +1,5 @@
 """What policies print."""
 
-import logging
 from collections.abc import Callable
 
 import pytest
@@ -50,14 +49,6 @@ def test_values_look_as_in_opas_interpreter(toolkit: Toolkit, value: str) -> Non
 
     assert isinstance(answer, dict)
     assert [line["message"] for line in answer["print"]] == printed(f"[{{{value}}}]")
-
-
-def test_printing_is_logged_for_who_looks(caplog: pytest.LogCaptureFixture) -> None:
-    """At level debug: a busy policy must not flood the log."""
-    with caplog.at_level(logging.DEBUG):
-        printed('[{"here"}]')
-
-    assert [(record.levelname, record.message) for record in caplog.records] == [("DEBUG", "policy printed: here")]
 
 
 def test_what_is_kept_is_bounded() -> None:

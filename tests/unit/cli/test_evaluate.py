@@ -117,3 +117,105 @@ def test_an_endless_policy_is_ended(command: Callable[..., Ran], tmp_path: Path)
 
     assert (ran.code, ran.out) == (1, "")
     assert "deadline" in ran.err
+
+
+TELLING = """package demo.telling
+
+allow if {
+    print("user is", input.user)
+    trace("asked")
+    input.user == "kari"
+}
+
+at := time.now_ns()
+
+agent := external.http.header("User-Agent")
+"""
+
+
+@pytest.fixture
+def telling(tmp_path: Path) -> Path:
+    """Return a policy that prints and traces."""
+    file = tmp_path / "telling.rego"
+    file.write_text(TELLING)
+    return file
+
+
+def test_what_a_policy_prints_goes_to_standard_error(command: Callable[..., Ran], telling: Path) -> None:
+    """The value alone is on standard output."""
+    ran = command("eval", telling, "--input", '{"user": "ola"}', "--entrypoint", "demo/telling", "--format", "json")
+
+    assert (ran.code, ran.err) == (0, "user is ola\n")
+    assert json.loads(ran.out)["agent"] == ""
+
+
+def test_the_trace_of_the_same_evaluation_is_shown(command: Callable[..., Ran], telling: Path) -> None:
+    """Same input, headers and time for OPA's interpreter, so that the two agree; on standard error."""
+    ran = command("eval", telling, "-i", '{"user": "kari"}', "-H", "user-agent: curl", "--explain", "full")
+
+    assert ran.code == 0
+    assert json.loads(ran.out)["agent"] == "curl"
+    assert "policy.rego:6 " in ran.err
+    assert '"kari"' in ran.err
+
+
+def test_an_explanation_has_a_level(command: Callable[..., Ran], telling: Path) -> None:
+    """The notes have what trace() said, the fails what was not true; another word is misuse."""
+    notes = command("eval", telling, "--input", '{"user": "kari"}', "--explain", "notes").err
+    fails = command("eval", telling, "--input", '{"user": "ola"}', "--explain", "fails").err
+
+    assert 'Note "asked"' in notes
+    assert "policy.rego:6 " not in notes
+    assert "Fail" in fails
+    assert command("eval", telling, "--explain", "all").code == 2
+
+
+def test_coverage_of_one_evaluation_is_told(command: Callable[..., Ran], telling: Path) -> None:
+    """The rows that were not reached are named."""
+    file = telling.with_name("more.rego")
+    file.write_text("package demo.more\n\na := 1 if input.x\n\nb := 2\n")
+
+    ran = command("eval", file, "--input", "{}", "--coverage")
+
+    assert "policy.rego: 50 % reached, not rows 3" in ran.err
+
+
+def test_a_module_cannot_be_explained(command: Callable[..., Ran], tmp_path: Path) -> None:
+    """There is no Rego in it."""
+    assert command("eval", tmp_path / "policy.wasm", "--explain", "full").code == 2
+
+
+def test_answers_that_differ_are_both_shown(command: Callable[..., Ran], tmp_path: Path) -> None:
+    """WebAssembly has less memory here than the interpreter; exit 1."""
+    file = tmp_path / "policy.rego"
+    file.write_text("package demo.large\n\nn := count([x | some x in numbers.range(1, 200000)])\n")
+
+    ran = command("eval", file, "--coverage", "--set", "evaluation_memory=4MiB")
+
+    assert ran.code == 1
+    assert "do not agree" in ran.err
+    assert "wasm: The evaluation needed more memory than it may use." in ran.err
+    assert 'interpreter: {"n":200000}' in ran.err
+
+
+def test_chance_is_not_compared(command: Callable[..., Ran], tmp_path: Path) -> None:
+    """Two evaluations of a policy that draws a number may differ."""
+    file = tmp_path / "policy.rego"
+    file.write_text('package demo.chance\n\nn := rand.intn("x", 1000000000)\n')
+
+    ran = command("eval", file, "--explain", "notes")
+
+    assert ran.code == 0
+    assert "not compared, because rand.intn is called" in ran.err
+
+
+def test_a_conflict_is_explained_too(command: Callable[..., Ran], tmp_path: Path) -> None:
+    """Both fail the same way: that is no disagreement, and the error is told."""
+    file = tmp_path / "policy.rego"
+    file.write_text("package demo.clash\n\nx := 1 if input.a\n\nx := 2 if input.b\n")
+
+    ran = command("eval", file, "--input", '{"a": true, "b": true}', "--explain", "full")
+
+    assert ran.code == 1
+    assert "do not agree" not in ran.err
+    assert "complete rules must not produce multiple outputs" in ran.err

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy_server.model.errors import BuiltinFailed, CompileError, EvaluationTimeout, RuleConflict
+from policy_server.model.errors import BuiltinFailed, CompileError, EvaluationTimeout, RuleConflict, ToolkitError
 from policy_server.model.policy import Dialect
 from policy_server.toolkit.toolkit import Toolkit
 
@@ -49,7 +49,7 @@ def test_build_tells_entrypoints_and_host_functions(toolkit: Toolkit, twice) -> 
     built = toolkit.make({"p.rego": source}, ["a/b"], dialect=V1, builtins=twice)
 
     assert built.entrypoints == ("a/b", "a/b/allow")
-    assert sorted(built.builtins) == ["demo.twice", "regex.replace", "sprintf", "strict.count"]
+    assert sorted(built.builtins) == ["demo.twice", "internal.print", "regex.replace", "sprintf", "strict.count"]
 
 
 def test_build_of_a_policy_without_host_functions_needs_none(toolkit: Toolkit) -> None:
@@ -330,3 +330,92 @@ def test_capabilities_and_version(toolkit: Toolkit) -> None:
     """The toolkit says which OPA it is and what that can do."""
     assert toolkit.version()["opa"].startswith("1.22.")
     assert {"http.send", "regex.match"} <= {each["name"] for each in toolkit.capabilities()["builtins"]}
+
+
+def test_test_rules_become_entrypoints(toolkit: Toolkit) -> None:
+    """Tests of one name get names of their own; what is left to do and what has arguments has no entrypoint."""
+    source = """package a_test
+
+test_one if true
+
+test_one if false
+
+test_cases[n] if some n in [1]
+
+test_f(x) if x
+
+todo_test_later if true
+
+deep.test_rule if sprintf("%d", [1]) == "1"
+"""
+
+    built = toolkit.make_tests({"t.rego": source}, dialect=V1)
+
+    assert built.wasm.startswith(b"\0asm")
+    assert built.builtins == ("sprintf",)
+    assert [(each.row, each.entrypoint, each.cases, each.reason != "") for each in built.tests] == [
+        (3, "a_test/test_one", False, False),
+        (5, "a_test/test_one#01", False, False),
+        (7, "a_test/test_cases", True, False),
+        (9, "a_test/test_f", False, True),
+        (13, "a_test/deep/test_rule", False, False),
+    ]
+
+
+def test_some_test_rules_may_be_chosen(toolkit: Toolkit) -> None:
+    """By their places; without any there is no module."""
+    modules = {"t.rego": 'package t\n\ntest_a if true\n\ntest_b if sprintf("x", []) == "x"\n'}
+
+    assert toolkit.make_tests(modules, dialect=V1, only=[("t.rego", 3, 1)]).builtins == ()
+    assert toolkit.make_tests(modules, dialect=V1, only=[("t.rego", 4, 1)]).wasm == b""
+
+
+def test_data_and_input_may_be_text(toolkit: Toolkit) -> None:
+    """They go to OPA as they are; what is no JSON is an error of the toolkit's user."""
+    found = toolkit.eval("[data.n, input]", {}, data=b'{"n": 1.50}', input=b'{"x": "\\u00e9"}', dialect=V1)
+
+    assert value(found) == [1.5, {"x": "é"}]
+    with pytest.raises(ToolkitError):
+        toolkit.eval("1", {}, data=b"{", dialect=V1)
+
+
+def test_the_time_of_an_evaluation_can_be_given(toolkit: Toolkit) -> None:
+    """As it was for another one."""
+    assert value(toolkit.eval("time.now_ns()", {}, now_ns=1_700_000_000_000_000_001, dialect=V1)) == (
+        1_700_000_000_000_000_001
+    )
+
+
+def test_names_are_looked_for_in_a_package(toolkit: Toolkit) -> None:
+    """And in what is imported."""
+    modules = {"a.rego": "package a\n\nx := 1\n", "b.rego": "package b\n\ny := 2\n"}
+
+    found = toolkit.eval("x + other", modules, package="a", imports=["data.b.y as other"], dialect=V1)
+
+    assert value(found) == 3
+
+
+def test_a_trace_may_be_cut(toolkit: Toolkit) -> None:
+    """After a number of events; as text alone when the rest is not wanted."""
+    whole = toolkit.eval("[x | some x in [1, 2, 3]]", {}, dialect=V1, trace="full", trace_limit=1000)
+    cut = toolkit.eval("[x | some x in [1, 2, 3]]", {}, dialect=V1, trace="full", trace_limit=2, text_only=True)
+
+    assert (whole["trace_cut"], cut["trace_cut"]) == (False, True)
+    assert str(whole["trace_text"]).startswith(str(cut["trace_text"]).splitlines()[0])
+    assert {"result", "trace"}.isdisjoint(cut)
+
+
+def test_printing_is_bounded(toolkit: Toolkit) -> None:
+    """A loop cannot fill the memory with what it prints."""
+    modules = {"a.rego": "package a\n\nx if {\n\tsome n in numbers.range(1, 2000)\n\tprint(n)\n\tn == 0\n}\n"}
+
+    found = toolkit.eval("data.a.x", modules, dialect=V1)
+
+    assert len(found["print"]) == 1000
+
+
+def test_a_query_is_measured(toolkit: Toolkit) -> None:
+    """As often as was asked for, or until the time is over."""
+    assert len(toolkit.bench("1 + 1", {}, dialect=V1, count=5, seconds=60)) == 5
+    assert toolkit.bench("1 + 1", {}, dialect=V1, count=5, seconds=0) == []
+    assert all(each > 0 for each in toolkit.bench("data.x", {}, data={"x": 1}, dialect=V1, count=5, seconds=60))

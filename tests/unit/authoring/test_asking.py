@@ -1,0 +1,42 @@
+"""Comparing two answers."""
+
+import pytest
+
+from policy_server.authoring.asking import same
+from policy_server.model.values import UNDEFINED
+
+
+@pytest.mark.parametrize(
+    ("wasm", "interpreter"),
+    [
+        (None, UNDEFINED),
+        (b"null", None),
+        (b"1", 1.0),
+        (b"1.50", 1.5),
+        (b'{"a":[1,{"b":true}]}', {"a": [1, {"b": True}]}),
+        (b"12345678901234567890123", 12345678901234567890123),
+    ],
+)
+def test_one_value_is_the_same(wasm: bytes | None, interpreter: object) -> None:
+    """However it is written."""
+    assert same(wasm, interpreter)
+
+
+@pytest.mark.parametrize(
+    ("wasm", "interpreter"),
+    [
+        (None, None),
+        (b"null", UNDEFINED),
+        (b"1", True),
+        (b"false", 0),
+        (b"1", "1"),
+        (b"[1,2]", [2, 1]),
+        (b"[1]", [1, 2]),
+        (b'{"a":1}', {"a": 1, "b": 2}),
+        (b"12345678901234567890123", 12345678901234567890124),
+        (b"{}", []),
+    ],
+)
+def test_other_values_are_not(wasm: bytes | None, interpreter: object) -> None:
+    """Undefined is not null, and true is not 1."""
+    assert not same(wasm, interpreter)
