@@ -60,7 +60,7 @@ class Assembly:
     @cached_property
     def store(self) -> Store:
         """The store the settings name; its schema is brought up to date."""
-        return open_store(self.settings.database)
+        return open_store(self.settings.database, keep=self.settings.keep_revisions)
 
     @cached_property
     def toolkit(self) -> Toolkit:

@@ -79,7 +79,7 @@ def read_record(connection: Connection, policy: PolicyId) -> PolicyRecord:
 
 def read_page(connection: Connection, wanted: PolicyFilter, limit: int, after: PolicyId | None) -> Page:
     """Return the policies that follow ``after``, ordered by id."""
-    query = _filtered(wanted)
+    query = _filtered(wanted, connection.dialect.name)
     if after is not None:
         query = query.where(tuple_(*ID_COLUMNS) > tuple_(after.repository, after.group, after.name, after.version))
     rows = connection.execute(query.order_by(*ID_COLUMNS).limit(limit + 1)).mappings().all()
@@ -113,7 +113,7 @@ def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         yield items[start : start + CHUNK]
 
 
-def _filtered(wanted: PolicyFilter) -> Select[tuple[object, ...]]:
+def _filtered(wanted: PolicyFilter, dialect: str) -> Select[tuple[object, ...]]:
     conditions: list[ColumnElement[bool]] = []
     for column, value in (
         (policies.c.repository, wanted.repository),
@@ -125,8 +125,9 @@ def _filtered(wanted: PolicyFilter) -> Select[tuple[object, ...]]:
     if wanted.locked is not None:
         conditions.append(policies.c.locked_at.is_not(None) if wanted.locked else policies.c.locked_at.is_(None))
     if wanted.name_contains is not None:
-        # Not LIKE: it has wildcards to escape and a limit on its pattern. PostgreSQL's name for instr is strpos.
-        conditions.append(func.instr(policies.c.folded_name, fold(wanted.name_contains)) > 0)
+        # Not LIKE: it has wildcards to escape and a limit on its pattern.
+        place = func.strpos if dialect == "postgresql" else func.instr
+        conditions.append(place(policies.c.folded_name, fold(wanted.name_contains)) > 0)
     return _RECORDS.where(*conditions)
 
 

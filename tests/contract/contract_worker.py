@@ -85,7 +85,9 @@ def main() -> None:
     store = None if late else open_store(url)
     say(did="ready", script=Path(__file__).name)
     sys.stdin.readline()
-    TASKS[task](store or open_store(url), *arguments)  # type: ignore[operator]
+    store = store or open_store(url)
+    TASKS[task](store, *arguments)  # type: ignore[operator]
+    store.close()
 
 
 if __name__ == "__main__":
