@@ -10,10 +10,11 @@ from policy_server.storage.sql import SQLITE, SqlStore
 
 MEMORY: Final = "memory:"
 POSTGRESQL: Final = ("postgresql://", "postgres://")
+MONGODB: Final = ("mongodb://", "mongodb+srv://")
 
 
 def open_store(url: str, *, keep: int = KEEP) -> Store:
-    """Return the store for ``memory:``, ``sqlite:///path`` or ``postgresql://…``; other schemes: SettingsError.
+    """Return the store for ``memory:``, ``sqlite:///path``, ``postgresql://…`` or ``mongodb://…``; else SettingsError.
 
     ``keep`` revisions of each policy stay. A database is made or upgraded here, safely when several processes begin at
     once; StoreUnavailable when that cannot be. No connection is left open.
@@ -24,10 +25,14 @@ def open_store(url: str, *, keep: int = KEEP) -> Store:
         store = _sql_store(url, keep)
         store.migrate()
         return store
+    if url.startswith(MONGODB):
+        return _mongo_store(url, keep)
     # SECURITY: what follows the scheme may hold a password and is not repeated.
     scheme, colon, _ = url.partition(":")
     named = f"{scheme + colon!r} is" if colon else "A storage URL without a scheme is"
-    raise SettingsError(f"{named} not a known storage; there are {MEMORY}, {SQLITE}path and {POSTGRESQL[0]}….")
+    raise SettingsError(
+        f"{named} not a known storage; there are {MEMORY}, {SQLITE}path, {POSTGRESQL[0]}… and {MONGODB[0]}…."
+    )
 
 
 def _sql_store(url: str, keep: int) -> SqlStore:
@@ -35,3 +40,13 @@ def _sql_store(url: str, keep: int) -> SqlStore:
         return SqlStore(url, keep=keep)
     except ImportError as error:
         raise SettingsError("PostgreSQL needs a driver; install: policy-server[postgresql]") from error
+
+
+def _mongo_store(url: str, keep: int) -> Store:
+    try:
+        from policy_server.storage.mongodb import MongoStore  # noqa: PLC0415 - the driver is an extra
+    except ImportError as error:
+        raise SettingsError("MongoDB needs a driver; install: policy-server[mongodb]") from error
+    store = MongoStore(url, keep=keep)
+    store.migrate()
+    return store

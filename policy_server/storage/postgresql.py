@@ -82,6 +82,12 @@ class PostgresServer:
             yield connection
 
     @contextmanager
+    def noting(self) -> Iterator[Connection]:
+        """Open a transaction for a single statement; the server keeps those apart by itself."""
+        with self._explained(), self._pool().connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
     def migrating(self) -> Iterator[Connection]:
         """Open a transaction in which tables may be rebuilt; processes that migrate at once wait for each other."""
         with self._explained(), self._pool().connect() as connection, connection.begin():

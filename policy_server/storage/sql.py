@@ -1,13 +1,10 @@
 """The store that keeps everything in an SQL database: SQLite or PostgreSQL."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
-
-from sqlalchemy import Connection
+from typing import Final
 
 from policy_server.model.errors import SettingsError
 from policy_server.model.policy import (
@@ -20,43 +17,21 @@ from policy_server.model.policy import (
     PolicyRecord,
     PolicySource,
     Revision,
+    RevisionSummary,
 )
 from policy_server.model.refresh import RefreshState
 from policy_server.storage import bookkeeping, records, writing
-from policy_server.storage.listing import KEEP, check_limit, decode_cursor, utc
+from policy_server.storage.around import Around
+from policy_server.storage.connections import Database
+from policy_server.storage.listing import KEEP, check_limit, decode_cursor, utc, utc_or_none
 from policy_server.storage.migrations.schema import check_schema, upgrade
+from policy_server.storage.shelf_sql import SqlShelf
 from policy_server.storage.sqlite import SqliteFile
 
 SQLITE: Final = "sqlite:///"
 
 
-class Database(Protocol):
-    """What gives connections: a file or a server. Everything raises StoreUnavailable, InvalidParameter."""
-
-    @property
-    def place(self) -> str:
-        """Where it is, without secrets."""
-
-    def reading(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that sees one state of the database."""
-
-    def writing(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that nobody else writes beside; committed at the end."""
-
-    def migrating(self) -> AbstractContextManager[Connection]:
-        """Open a transaction in which tables may be made; those who migrate at once wait for each other."""
-
-    def stamp(self) -> int:
-        """Return the stamp as committed now, or raise soon."""
-
-    def check(self) -> None:
-        """Prove that this is still the database that was opened."""
-
-    def close(self) -> None:
-        """Close every connection; the next use opens new ones."""
-
-
-class SqlStore:
+class SqlStore(Around):
     """Implements ports.Store; safe for threads, for several processes, and for forks.
 
     Every method is one transaction. Nothing is opened before the first one,
@@ -66,6 +41,7 @@ class SqlStore:
     def __init__(self, url: str, *, keep: int = KEEP) -> None:
         """Take ``sqlite:///path`` or ``postgresql://…``; ``keep`` revisions of each policy stay."""
         self._database = _database(url)
+        super().__init__(lambda kind: SqlShelf(kind, self._database))
         self._keep = max(keep, 1)
 
     def migrate(self) -> None:
@@ -96,15 +72,30 @@ class SqlStore:
         with self._database.writing() as connection:
             writing.fail(connection, policy, failure)
 
-    def delete(self, policy: PolicyId) -> None:
+    def delete(self, policy: PolicyId, *, actor: str = "", at: datetime | None = None) -> None:
         """Remove a policy with everything that belongs to it."""
         with self._database.writing() as connection:
-            writing.remove(connection, policy)
+            writing.remove(connection, policy, utc_or_none(at), actor)
 
     def get(self, policy: PolicyId) -> PolicyRecord:
         """Return one policy."""
         with self._database.reading() as connection:
             return records.read_record(connection, policy)
+
+    def revisions(self, policy: PolicyId, *, limit: int, before: int | None = None) -> Sequence[RevisionSummary]:
+        """List the kept revisions, newest first."""
+        check_limit(limit)
+        with self._database.reading() as connection:
+            return records.read_summaries(connection, policy, limit, before)
+
+    def revision(self, policy: PolicyId, number: int) -> Revision:
+        """Return one kept revision."""
+        with self._database.reading() as connection:
+            return records.read_kept(connection, policy, number)
+
+    def foreign(self) -> Sequence[PolicySource]:
+        """Return nothing; nobody else keeps policies here."""
+        return ()
 
     def find(self, wanted: PolicyFilter, *, limit: int, cursor: str | None = None) -> Page:
         """List policies ordered by id."""
@@ -118,17 +109,17 @@ class SqlStore:
         with self._database.reading() as connection:
             return records.read_module(connection, digest)
 
-    def lock(self, policy: PolicyId, at: datetime) -> None:
+    def lock(self, policy: PolicyId, at: datetime, *, actor: str = "") -> None:
         """Lock a policy that is not locked."""
         at = utc(at)
         with self._database.writing() as connection:
-            writing.lock(connection, policy, at)
+            writing.lock(connection, policy, at, actor)
 
-    def unlock(self, policy: PolicyId, at: datetime) -> None:
+    def unlock(self, policy: PolicyId, at: datetime, *, actor: str = "") -> None:
         """Unlock a policy that is locked."""
         at = utc(at)
         with self._database.writing() as connection:
-            writing.unlock(connection, policy, at)
+            writing.unlock(connection, policy, at, actor)
 
     def locks(self) -> frozenset[PolicyId]:
         """Return all locked policies."""
@@ -182,6 +173,9 @@ class SqlStore:
         with self._database.reading() as connection:
             check_schema(connection, self._database.place)
         self._database.stamp()
+
+    def tidy(self) -> None:
+        """Do nothing; transactions leave nothing over."""
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""

@@ -95,6 +95,8 @@ class SqliteFile:
         ):
             yield connection
 
+    noting = writing
+
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         """Open a writing transaction in which tables may be rebuilt, on a file that is made when missing.

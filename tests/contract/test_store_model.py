@@ -144,6 +144,12 @@ class PostgresTwins(Twins):
     backend = "postgresql"
 
 
+class MongoTwins(Twins):
+    """The same with MongoDB."""
+
+    backend = "mongodb"
+
+
 def case(machine: type[Twins]) -> type[TestCase]:
     """Make a test of a machine."""
     made: type[TestCase] = machine.TestCase
@@ -155,3 +161,4 @@ def case(machine: type[Twins]) -> type[TestCase]:
 
 TestSqlite = case(Twins)
 TestPostgresql = case(PostgresTwins)
+TestMongodb = case(MongoTwins)
