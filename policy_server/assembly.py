@@ -6,7 +6,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -34,11 +34,13 @@ from policy_server.refresh.refresher import Refresher
 from policy_server.settings import Settings
 from policy_server.sources.bundled import BundledFeed
 from policy_server.sources.folder import FolderFeed
+from policy_server.sources.foreign import ForeignFeed
 from policy_server.storage.opening import open_store
 from policy_server.toolkit.location import bundled_root, find_toolkit
 from policy_server.toolkit.toolkit import Toolkit
 from policy_server.wasm.module import ModuleCache
 
+_HOUR = 3600.0
 log = logging.getLogger(__name__)
 
 
@@ -139,6 +141,11 @@ class Assembly:
         return feed(poll=poll) if poll else feed()
 
     @cached_property
+    def foreign(self) -> ForeignFeed:
+        """The policies that the original service keeps in our store."""
+        return ForeignFeed(self.store, self.publisher)
+
+    @cached_property
     def metrics(self) -> Metrics:
         """What is counted."""
         return Metrics()
@@ -157,6 +164,9 @@ class Assembly:
     def background(self) -> Background:
         """Work beside the requests, done by one process at a time."""
         jobs = [Job("refresh", self._refresh)]
+        jobs.append(Job("tidy", self._tidy))
+        if self.settings.database.startswith("mongodb"):
+            jobs.append(Job("foreign", self._adopt))
         if self.settings.folders:
             jobs.append(Job("folders", self.folders.watch))
         return Background(jobs, self.store, now, holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
@@ -248,6 +258,29 @@ class Assembly:
                 self.refresher.run_due(now())
             except StoreUnavailable as error:
                 log.warning("data is not refreshed: %s", error.message, extra={"action": "refresh.failed"})
+
+    def _tidy(self, halt: threading.Event) -> None:
+        """Drop what has run out, at the start and then every hour."""
+        settings = self.settings
+        while not halt.is_set():
+            at = now()
+            try:
+                self.store.cache.purge(at)
+                self.store.outbox.prune(at - timedelta(seconds=settings.keep_events))
+                self.store.audit.prune(at - timedelta(seconds=settings.keep_audit))
+                self.store.tidy()
+            except StoreUnavailable as error:
+                log.warning("the store is not tidied up: %s", error.message, extra={"action": "tidy.failed"})
+            halt.wait(_HOUR)
+
+    def _adopt(self, halt: threading.Event) -> None:
+        """Take over what the original service, or its sync program, left in the store."""
+        while not halt.is_set():
+            try:
+                self.foreign.adopt()
+            except StoreUnavailable as error:
+                log.warning("no policies are taken over: %s", error.message, extra={"action": "foreign.failed"})
+            halt.wait(self.settings.feed_poll)
 
     def _observe(self, seen: Observation) -> None:
         self.metrics.pexip(seen)

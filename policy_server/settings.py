@@ -143,6 +143,18 @@ class Settings:
     keep_revisions: int = _setting(
         "Storage", notation.number(1, 10_000), "How many revisions of each policy are kept.", default=20
     )
+    keep_events: float = _setting(
+        "Storage",
+        notation.duration(3600, 10 * 366 * 86400),
+        "How long events about changes and their deliveries are kept.",
+        default=30 * 86400.0,
+    )
+    keep_audit: float = _setting(
+        "Storage",
+        notation.duration(3600, 100 * 366 * 86400),
+        "How long audit records are kept.",
+        default=366 * 86400.0,
+    )
 
     bundled: bool = _setting(
         "Policies", notation.SWITCH, "Publish the bundled Pexip policies at the start.", default=True

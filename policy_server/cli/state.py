@@ -25,6 +25,17 @@ def upgrade(
     output.say(f"{settings.database_shown} is up to date")
 
 
+@db.command()
+def adopt(
+    config: options.Config = None, state_dir: options.StateDir = None, assignments: options.Assignments = None
+) -> None:
+    """Take over the policies that the original policy service keeps in this MongoDB; a running server does so too."""
+    from policy_server.cli.tools import open_assembly
+
+    with open_assembly(_settings(config, state_dir, assignments)) as assembly:
+        output.say(f"policies taken over: {assembly.foreign.adopt()}")
+
+
 def seed(
     config: options.Config = None, state_dir: options.StateDir = None, assignments: options.Assignments = None
 ) -> None:
