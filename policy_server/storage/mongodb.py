@@ -140,9 +140,11 @@ class MongoStore(Around):
 
     def get(self, policy: PolicyId) -> PolicyRecord:
         """Return one policy."""
-        return self._read(lambda: self._records([_need(self._server.policies.find_one(key(policy), _ACTIVE), policy)]))[
-            0
-        ]
+        return self._read(
+            lambda: self._records(
+                [_need(self._server.policies.find_one({**key(policy), "live": True}, _ACTIVE), policy)]
+            )
+        )[0]
 
     def find(self, wanted: PolicyFilter, *, limit: int, cursor: str | None = None) -> Page:
         """List policies ordered by id."""

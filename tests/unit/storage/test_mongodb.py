@@ -219,8 +219,9 @@ def test_policies_of_the_original_are_foreign_until_they_are_published(
     assert bare == PolicySource(policy, "package g.n", origin="policy.rego")
     assert few == PolicySource(PolicyId("policies", "g", "few", "1"), "package g.few", origin="mongodb")
     assert (store.stamp(), store.find(PolicyFilter(), limit=9).records, store.locks()) == (0, (), frozenset())
-    with pytest.raises(PolicyNotFound):
-        store.lock(policy, NOON)
+    for ask in (store.get, store.delete, lambda policy: store.lock(policy, NOON)):
+        with pytest.raises(PolicyNotFound):
+            ask(policy)
 
     publish(store, "a", locked)
     store.fail(policy, Failure("c", "m", NOON, "d"))
