@@ -32,7 +32,7 @@ def adopt(
     """Take over the policies that the original policy service keeps in this MongoDB; a running server does so too."""
     from policy_server.cli.tools import open_assembly
 
-    with open_assembly(_settings(config, state_dir, assignments)) as assembly:
+    with open_assembly(_settings(config, state_dir, assignments), writes=True) as assembly:
         output.say(f"policies taken over: {assembly.foreign.adopt()}")
 
 
