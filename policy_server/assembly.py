@@ -6,7 +6,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -37,11 +37,13 @@ from policy_server.refresh.refresher import Refresher
 from policy_server.settings import Settings
 from policy_server.sources.bundled import BundledFeed
 from policy_server.sources.folder import FolderFeed
+from policy_server.sources.foreign import ForeignFeed
 from policy_server.storage.opening import open_store
 from policy_server.toolkit.location import bundled_root, find_toolkit
 from policy_server.toolkit.toolkit import Toolkit
 from policy_server.wasm.module import ModuleCache
 
+_HOUR = 3600.0
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +65,7 @@ class Assembly:
     @cached_property
     def store(self) -> Store:
         """The store the settings name; its schema is brought up to date."""
-        return open_store(self.settings.database)
+        return open_store(self.settings.database, keep=self.settings.keep_revisions)
 
     @cached_property
     def toolkit(self) -> Toolkit:
@@ -153,6 +155,11 @@ class Assembly:
         return feed(poll=poll) if poll else feed()
 
     @cached_property
+    def foreign(self) -> ForeignFeed:
+        """The policies that the original service keeps in our store."""
+        return ForeignFeed(self.store, self.publisher)
+
+    @cached_property
     def metrics(self) -> Metrics:
         """What is counted."""
         return Metrics()
@@ -171,6 +178,9 @@ class Assembly:
     def background(self) -> Background:
         """Work beside the requests, done by one process at a time."""
         jobs = [Job("refresh", self._refresh)]
+        jobs.append(Job("tidy", self._tidy))
+        if self.settings.database.startswith("mongodb"):
+            jobs.append(Job("foreign", self._adopt))
         if self.settings.folders:
             jobs.append(Job("folders", self.folders.watch))
         return Background(jobs, self.store, now, holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
@@ -264,6 +274,29 @@ class Assembly:
                 self.refresher.run_due(now())
             except StoreUnavailable as error:
                 log.warning("data is not refreshed: %s", error.message, extra={"action": "refresh.failed"})
+
+    def _tidy(self, halt: threading.Event) -> None:
+        """Drop what has run out, at the start and then every hour."""
+        settings = self.settings
+        while not halt.is_set():
+            at = now()
+            try:
+                self.store.cache.purge(at)
+                self.store.outbox.prune(at - timedelta(seconds=settings.keep_events))
+                self.store.audit.prune(at - timedelta(seconds=settings.keep_audit))
+                self.store.tidy()
+            except StoreUnavailable as error:
+                log.warning("the store is not tidied up: %s", error.message, extra={"action": "tidy.failed"})
+            halt.wait(_HOUR)
+
+    def _adopt(self, halt: threading.Event) -> None:
+        """Take over what the original service, or its sync program, left in the store."""
+        while not halt.is_set():
+            try:
+                self.foreign.adopt()
+            except StoreUnavailable as error:
+                log.warning("no policies are taken over: %s", error.message, extra={"action": "foreign.failed"})
+            halt.wait(self.settings.feed_poll)
 
     def _observe(self, seen: Observation) -> None:
         self.metrics.pexip(seen)

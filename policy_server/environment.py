@@ -8,6 +8,7 @@ protection or lose data when ignored stop the start; the others give a warning.
 import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import parse_qsl, quote, urlencode
 
 PREFIX: Final = "POLICY_"
 CONFIG_FILE: Final = "POLICY_CONFIG_FILE"
@@ -25,7 +26,6 @@ ALIASES: Final[Mapping[str, str]] = {
 """Another product's name → our setting. Our own name wins where both are set."""
 
 REFUSED: Final[Mapping[str, str]] = {
-    "MONGO_ADDR": "this release cannot store in MongoDB yet; unset it to use SQLite (POLICY_STORAGE_URL)",
     "POLICY_REPOSITORY_CLONE_URL": "this release cannot clone a Git repository yet; check it out beside the server "
     "and name the folder in POLICY_FOLDERS (repository=path)",
     "AUTH_ENABLED": "this release cannot check bearer tokens yet, and would answer everybody; unset it only "
@@ -38,11 +38,6 @@ REFUSED: Final[Mapping[str, str]] = {
 IGNORED: Final[Mapping[str, str]] = {
     "HTTP_READ_TIMEOUT": "gunicorn's worker timeout applies",
     "HTTP_WRITE_TIMEOUT": "POLICY_EVALUATION_DEADLINE ends long evaluations, with an answer",
-    "MONGO_USER": "there is no MongoDB storage yet",
-    "MONGO_PASS": "there is no MongoDB storage yet",
-    "MONGO_DBNAME": "there is no MongoDB storage yet",
-    "MONGO_COLLECTION": "there is no MongoDB storage yet",
-    "MONGO_AUTH_MECHANISM": "there is no MongoDB storage yet",
     "POLICY_REPOSITORY_USER": "there is no Git feed yet",
     "POLICY_REPOSITORY_PASS": "there is no Git feed yet",
     "POLICY_REPOSITORY_BRANCH": "there is no Git feed yet",
@@ -70,6 +65,9 @@ IGNORED: Final[Mapping[str, str]] = {
 KNOWN: Final = frozenset({CONFIG_FILE, *REFUSED, *IGNORED})
 """Names that begin like ours and are no settings."""
 
+MONGO: Final = "MONGO_ADDR"
+_MONGO_PARTS: Final = ("MONGO_USER", "MONGO_PASS", "MONGO_DBNAME", "MONGO_COLLECTION", "MONGO_AUTH_MECHANISM")
+
 _SWITCHES: Final = frozenset({"AUTH_ENABLED", "IP_FILTER_ENABLE", "USE_NGROK"})
 _OFF: Final = frozenset({"", "0", "f", "false", "no", "off"})
 
@@ -96,7 +94,35 @@ def refusals(environ: Mapping[str, str]) -> list[str]:
 
 def warnings(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for every variable that is known but has no effect."""
-    return [f"{name} has no effect: {why}" for name, why in IGNORED.items() if _is_on(name, environ)]
+    found = [f"{name} has no effect: {why}" for name, why in IGNORED.items() if _is_on(name, environ)]
+    if not environ.get(MONGO):
+        found += [f"{name} has no effect without {MONGO}" for name in _MONGO_PARTS if _is_on(name, environ)]
+    return found
+
+
+def mongo_url(environ: Mapping[str, str]) -> str | None:
+    """Join the policy service's variables into one address; None when they name no server.
+
+    What the address says itself wins, but for user and password.
+    """
+    address = environ.get(MONGO, "").strip()
+    if not address:
+        return None
+    if "://" not in address:
+        address = f"mongodb://{address}"
+    head, _, query = address.partition("?")
+    scheme, _, rest = head.partition("://")
+    hosts, _, database = rest.partition("/")
+    options = dict(parse_qsl(query))
+    user, password = environ.get("MONGO_USER", ""), environ.get("MONGO_PASS", "")
+    if user:
+        hosts = f"{quote(user, safe='')}:{quote(password, safe='')}@{hosts.rpartition('@')[2]}"
+        options.setdefault("authSource", "admin")
+        options.setdefault("authMechanism", environ.get("MONGO_AUTH_MECHANISM") or "SCRAM-SHA-1")
+    if environ.get("MONGO_COLLECTION"):
+        options.setdefault("collection", environ["MONGO_COLLECTION"])
+    database = database or quote(environ.get("MONGO_DBNAME") or "policy", safe="")
+    return f"{scheme}://{hosts}/{database}" + (f"?{urlencode(options)}" if options else "")
 
 
 def _is_on(name: str, environ: Mapping[str, str]) -> bool:

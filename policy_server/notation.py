@@ -23,6 +23,12 @@ U = TypeVar("U")
 _SIZE: Final = re.compile(r"(\d+)\s*(?:([kmg])(i?)b?|b)?", re.IGNORECASE)
 _YES: Final = frozenset({"1", "t", "true", "yes", "on"})
 _NO: Final = frozenset({"0", "f", "false", "no", "off"})
+_STORES: Final = ("sqlite:///", "postgresql://", "postgres://", "mongodb://", "mongodb+srv://")
+_PASSWORD: Final = re.compile(r"(?<=://)([^/?#@:]*):(?:[^/?#]*)(?=@)")
+_SECRET_PART: Final = re.compile(
+    r"(?<=[?&])((?:ssl)?password|tlsCertificateKeyFilePassword|authMechanismProperties)=[^&]*", re.IGNORECASE
+)
+_COVERED: Final = "**********"
 _HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?")
 
 
@@ -254,8 +260,8 @@ def _policy(value: object) -> PolicyId:
 
 def _storage(value: object) -> str:
     text = _text(value)
-    if text not in {"", "memory:"} and not (text.startswith("sqlite:///") and len(text) > len("sqlite:///")):
-        raise ValueError("empty, memory: or sqlite:///path (this release stores nowhere else yet)")
+    if text not in {"", "memory:"} and not any(text.startswith(kind) and text != kind for kind in _STORES):
+        raise ValueError("empty, memory:, sqlite:///path, postgresql://user:password@host/database or mongodb://…")
     return text
 
 
@@ -291,7 +297,11 @@ PATHS: Final = Kind("paths, separated by commas", _paths)
 URL: Final = Kind("an `http://` or `https://` address, or empty", _url)
 ADDRESS: Final = Kind("`host:port`, or empty", _address)
 HOST: Final = Kind("an address or a host name; empty means all interfaces", _host)
-STORAGE: Final = Kind("empty, `sqlite:///path` or `memory:`", _storage)
+STORAGE: Final = Kind(
+    "empty, `sqlite:///path`, `postgresql://user:password@host:port/database`, `mongodb://host:port/database` "
+    "or `memory:`",
+    _storage,
+)
 POLICY: Final = Kind("`repository/group/name/version`", _policy)
 
 
@@ -304,6 +314,13 @@ def shown(value: object) -> str:
     if value is None:
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def covered(value: object) -> str:
+    """Write a secret for people: an address without its password, anything else not at all."""
+    if isinstance(value, str) and value.startswith((*_STORES, "memory:")):
+        return _SECRET_PART.sub(rf"\1={_COVERED}", _PASSWORD.sub(rf"\1:{_COVERED}", value))
+    return _COVERED if value else shown(value)
 
 
 def _pair(pair: tuple[object, object]) -> str:

@@ -8,6 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from policy_server.model.access import ApiToken, TrustedKey
+from policy_server.model.audit import AuditFilter, AuditPage, AuditRecord
+from policy_server.model.auto_import import AutoImport
+from policy_server.model.cache import CacheKey
+from policy_server.model.event import ChangeEvent, Delivery, DeliveryPage, DeliveryState
 from policy_server.model.policy import (
     CompiledPolicy,
     Failure,
@@ -18,8 +23,11 @@ from policy_server.model.policy import (
     PolicyRecord,
     PolicySource,
     Revision,
+    RevisionSummary,
 )
 from policy_server.model.refresh import RefreshState
+from policy_server.model.subscriber import Subscriber
+from policy_server.model.values import Json
 
 
 class PolicyStore(Protocol):
@@ -50,11 +58,26 @@ class PolicyStore(Protocol):
     def fail(self, policy: PolicyId, failure: Failure) -> None:
         """Record that the newest source failed; an active revision stays active."""
 
-    def delete(self, policy: PolicyId) -> None:
-        """Remove a policy with revisions, lock and refresh state; unknown: PolicyNotFound."""
+    def delete(self, policy: PolicyId, *, actor: str = "", at: datetime | None = None) -> None:
+        """Remove a policy with revisions, lock and refresh state; unknown: PolicyNotFound.
+
+        ``at`` is the time of the event, that of the last change when absent.
+        """
 
     def get(self, policy: PolicyId) -> PolicyRecord:
         """Return one policy; unknown: PolicyNotFound."""
+
+    def revisions(self, policy: PolicyId, *, limit: int, before: int | None = None) -> Sequence[RevisionSummary]:
+        """List the kept revisions with numbers below ``before``, newest first; unknown policy: PolicyNotFound."""
+
+    def revision(self, policy: PolicyId, number: int) -> Revision:
+        """Return one kept revision; PolicyNotFound, RevisionNotFound."""
+
+    def foreign(self) -> Sequence[PolicySource]:
+        """Return policies that another program keeps in this store and that were never published here.
+
+        Publishing one takes it over, with its lock. Only MongoDB can have any: the original service's.
+        """
 
     def find(self, wanted: PolicyFilter, *, limit: int, cursor: str | None = None) -> Page:
         """List policies ordered by id; a cursor that is not ours: InvalidParameter."""
@@ -62,10 +85,10 @@ class PolicyStore(Protocol):
     def module(self, digest: str) -> bytes:
         """Return the wasm bytes with this digest; unknown: KeyError."""
 
-    def lock(self, policy: PolicyId, at: datetime) -> None:
+    def lock(self, policy: PolicyId, at: datetime, *, actor: str = "") -> None:
         """Lock; unknown: PolicyNotFound, locked: AlreadyLocked."""
 
-    def unlock(self, policy: PolicyId, at: datetime) -> None:
+    def unlock(self, policy: PolicyId, at: datetime, *, actor: str = "") -> None:
         """Unlock; unknown: PolicyNotFound, not locked: NotLocked."""
 
     def locks(self) -> frozenset[PolicyId]:
@@ -98,8 +121,212 @@ class RefreshStore(Protocol):
         """Forget the state of one policy; unknown is fine."""
 
 
+class SubscriberStore(Protocol):
+    """Keeps webhooks; deleting a policy leaves them, because it may come back."""
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Keep a new one; the same policy, name and URL again: AlreadyExists."""
+
+    def get(self, subscriber: str) -> Subscriber:
+        """Return one by its id; unknown: SubscriberNotFound."""
+
+    def find(self, policy: PolicyId | None = None) -> Sequence[Subscriber]:
+        """Return those of a policy, or all, oldest id first."""
+
+    def save(self, subscriber: Subscriber) -> None:
+        """Replace one; SubscriberNotFound, AlreadyExists when it would become another's double."""
+
+    def remove(self, subscriber: str) -> None:
+        """Forget one; unknown: SubscriberNotFound."""
+
+
+class AutoImportStore(Protocol):
+    """Keeps which bundles are imported on a schedule; there is one for each URL."""
+
+    def save(self, auto_import: AutoImport) -> AutoImport:
+        """Insert, or replace the one with this URL, which keeps its id; return what is kept."""
+
+    def all(self) -> Sequence[AutoImport]:
+        """Return all, ordered by URL."""
+
+    def due(self, at: datetime) -> Sequence[AutoImport]:
+        """Return those whose next import is at or before ``at``, longest due first."""
+
+    def remove(self, url: str) -> AutoImport:
+        """Forget and return one; unknown: AutoImportNotFound."""
+
+
+class ValueStore(Protocol):
+    """Keeps JSON values of policies under keys that all policies share (``storage.get`` and so on)."""
+
+    def get(self, key: str) -> Json:
+        """Return a value; unknown: ValueNotFound."""
+
+    def set(self, key: str, value: Json) -> None:
+        """Insert or replace a value."""
+
+    def delete(self, key: str) -> None:
+        """Forget a value; unknown: ValueNotFound."""
+
+
+class CacheStore(Protocol):
+    """Keeps JSON values for a while; what has run out is as good as gone."""
+
+    def get(self, key: CacheKey, *, at: datetime) -> Json:
+        """Return a value that has not run out at ``at``; else ValueNotFound."""
+
+    def put(self, key: CacheKey, value: Json, *, until: datetime | None) -> None:
+        """Insert or replace a value; ``until`` None means for ever."""
+
+    def purge(self, at: datetime) -> int:
+        """Drop what has run out at ``at``; return how many."""
+
+
+class Outbox(Protocol):
+    """Tells what changed, at least once.
+
+    Events are written in the same transaction as their change, never alone. One
+    process at a time (under a lease) moves them on, in this order, so that a
+    crash anywhere repeats work and loses none::
+
+        for event in outbox.undispatched(100):
+            outbox.dispatch(event, targets_of(event), at=now)
+        for delivery in outbox.claim(50, at=now, until=now + patience):
+            outbox.delivered(…) or outbox.retry(…) or outbox.bury(…)
+    """
+
+    def events(self, *, after: int, limit: int) -> Sequence[ChangeEvent]:
+        """Return the events with stamps above ``after``, oldest first; old ones may have been pruned."""
+
+    def undispatched(self, limit: int) -> Sequence[ChangeEvent]:
+        """Return events that were not handed to targets yet, oldest first."""
+
+    def dispatch(self, event: ChangeEvent, targets: Sequence[str], *, at: datetime) -> None:
+        """Make one delivery, due at once, for each target; repeating adds nothing."""
+
+    def claim(self, limit: int, *, at: datetime, until: datetime) -> Sequence[Delivery]:
+        """Take deliveries that are due, longest due first; nobody else gets them before ``until``."""
+
+    def delivered(self, delivery: Delivery, *, at: datetime) -> bool:
+        """Note success; False when the claim had run out and another took over (nothing is written)."""
+
+    def retry(self, delivery: Delivery, *, error: str, next_attempt: datetime) -> bool:
+        """Note a failure to be tried again; False as above."""
+
+    def bury(self, delivery: Delivery, *, error: str, at: datetime) -> bool:
+        """Give up; False as above."""
+
+    def redeliver(self, delivery: str, *, at: datetime) -> Delivery:
+        """Make a settled delivery due again, with its attempts forgotten; unknown: DeliveryNotFound."""
+
+    def deliveries(
+        self,
+        *,
+        limit: int,
+        state: DeliveryState | None = None,
+        target: str | None = None,
+        cursor: str | None = None,
+    ) -> DeliveryPage:
+        """List deliveries, newest event first; a cursor that is not ours: InvalidParameter."""
+
+    def event(self, stamp: int) -> ChangeEvent | None:
+        """Return the event with this stamp, None when it was pruned."""
+
+    def pending(self) -> int:
+        """Return how many deliveries are to be tried."""
+
+    def prune(self, before: datetime) -> int:
+        """Drop settled deliveries and events from before; an event with a pending delivery stays. Return how many."""
+
+
+class AuditStore(Protocol):
+    """Keeps who changed what."""
+
+    def record(self, record: AuditRecord) -> AuditRecord:
+        """Append; return the record with its id."""
+
+    def find(self, wanted: AuditFilter, *, limit: int, cursor: str | None = None) -> AuditPage:
+        """List records, newest first; a cursor that is not ours: InvalidParameter."""
+
+    def prune(self, before: datetime) -> int:
+        """Drop records from before; return how many."""
+
+
+class TokenStore(Protocol):
+    """Keeps API tokens, by digest only."""
+
+    def add(self, token: ApiToken) -> None:
+        """Keep a new one; an id or digest that is there: AlreadyExists."""
+
+    def by_digest(self, digest: str) -> ApiToken | None:
+        """Return the token with this digest, whether or not it is still good; None when there is none."""
+
+    def all(self) -> Sequence[ApiToken]:
+        """Return all, ordered by id."""
+
+    def touch(self, token: str, at: datetime) -> None:
+        """Note that it was used; unknown is fine, and time only goes forward."""
+
+    def revoke(self, token: str, at: datetime) -> ApiToken:
+        """Make it useless; the first time counts. Unknown: TokenNotFound."""
+
+    def remove(self, token: str) -> None:
+        """Forget one; unknown: TokenNotFound."""
+
+
+class KeyStore(Protocol):
+    """Keeps the keys that bundles are trusted by."""
+
+    def save(self, key: TrustedKey) -> None:
+        """Insert or replace one."""
+
+    def get(self, key: str) -> TrustedKey:
+        """Return one by its id; unknown: KeyNotFound."""
+
+    def all(self) -> Sequence[TrustedKey]:
+        """Return all, ordered by id."""
+
+    def remove(self, key: str) -> None:
+        """Forget one; unknown: KeyNotFound."""
+
+
 class Store(PolicyStore, LeaseStore, RefreshStore, Protocol):
-    """All three; one object a backend."""
+    """All of them; one object a backend. What is not about policies themselves has a name of its own."""
+
+    @property
+    def subscribers(self) -> SubscriberStore:
+        """Webhooks."""
+
+    @property
+    def auto_imports(self) -> AutoImportStore:
+        """Bundles imported on a schedule."""
+
+    @property
+    def values(self) -> ValueStore:
+        """What policies keep."""
+
+    @property
+    def cache(self) -> CacheStore:
+        """What is kept for a while."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Events about changes."""
+
+    @property
+    def audit(self) -> AuditStore:
+        """Who changed what."""
+
+    @property
+    def tokens(self) -> TokenStore:
+        """API tokens."""
+
+    @property
+    def keys(self) -> KeyStore:
+        """Keys that bundles are trusted by."""
+
+    def tidy(self) -> None:
+        """Drop what nothing refers to any more, such as leftovers of processes that were killed."""
 
     def ping(self) -> None:
         """Prove that the backend answers."""
@@ -123,6 +350,9 @@ class Publisher(Protocol):
 
     def publish_data(self, policy: PolicyId, data: str, *, author: str) -> Revision:
         """Give the active revision new data; PolicyNotFound, InvalidSource."""
+
+    def roll_back(self, policy: PolicyId, number: int, *, author: str) -> Revision:
+        """Publish the source of a kept revision as a new one; PolicyNotFound, RevisionNotFound, as publish."""
 
     def delete(self, policy: PolicyId, *, author: str) -> None:
         """Remove a policy; unknown: PolicyNotFound."""

@@ -104,7 +104,23 @@ class Settings:
         notation.STORAGE,
         "Where policies are kept; `memory:` forgets at the stop and has one worker.",
         default="",
+        secret=True,
         shown="`policies.db` in the state directory",
+    )
+    keep_revisions: int = _setting(
+        "Storage", notation.number(1, 10_000), "How many revisions of each policy are kept.", default=20
+    )
+    keep_events: float = _setting(
+        "Storage",
+        notation.duration(3600, 10 * 366 * 86400),
+        "How long events about changes and their deliveries are kept.",
+        default=30 * 86400.0,
+    )
+    keep_audit: float = _setting(
+        "Storage",
+        notation.duration(3600, 100 * 366 * 86400),
+        "How long audit records are kept.",
+        default=366 * 86400.0,
     )
 
     bundled: bool = _setting(
@@ -269,6 +285,11 @@ class Settings:
         return self.state_dir / "policies.db"
 
     @property
+    def database_shown(self) -> str:
+        """The address of the store without its password, for people and logs."""
+        return notation.covered(self.database)
+
+    @property
     def bind(self) -> str:
         """The address to listen on, as gunicorn takes it."""
         return _join(self.host or "0.0.0.0", self.port)  # noqa: S104 - what an empty host asks for
@@ -320,9 +341,7 @@ class Settings:
     def dump(self, *, redact: bool = True) -> dict[str, str]:
         """Return all values as text, in order; secrets only when asked for."""
         return {
-            name: "**********"
-            if about.secret and redact and getattr(self, name)
-            else notation.shown(getattr(self, name))
+            name: (notation.covered if about.secret and redact else notation.shown)(getattr(self, name))
             for name, about in declared()
         }
 
@@ -374,7 +393,7 @@ def load_settings(
     given = _defaults(environ)
     if named:
         given |= _from_file(Path(named), problems)
-    given |= _from_environ(environ, problems)
+    given |= _from_mongo(environ) | _from_environ(environ, problems)
     given |= _from_flags(overrides or {}, problems)
     values = _read(given, problems)
     if values.get("storage_url") == "memory:":
@@ -445,6 +464,12 @@ def _flatten(
             yield name, value
 
 
+def _from_mongo(environ: Mapping[str, str]) -> dict[str, _Given]:
+    """Read the policy service's names for its database."""
+    url = environment.mongo_url(environ)
+    return {} if url is None else {"storage_url": _Given(url, environment.MONGO)}
+
+
 def _from_environ(environ: Mapping[str, str], problems: list[str]) -> dict[str, _Given]:
     """Read aliases, then our own names; an empty variable is as good as none, but for the host."""
     known = dict(declared())
@@ -472,7 +497,7 @@ def _from_secret_file(key: str, path: str, problems: list[str]) -> _Given:
     except (OSError, UnicodeDecodeError):
         problems.append(f"the file {path} that {key} names cannot be read")
         return _Given("", key)
-    # The line end makes it clear that every line is one entry.
+    # The line end makes it clear that every line is one entry; texts are stripped.
     return _Given(text.rstrip("\n") + "\n", key)
 
 

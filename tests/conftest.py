@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import database_servers
 import pytest
 
 from policy_server.settings import load_settings
@@ -32,3 +33,8 @@ def toolkit(toolkit_file: Path, toolkit_cache: Path) -> Iterator[Toolkit]:
     shared = Toolkit(toolkit_file, cache=toolkit_cache)
     yield shared
     shared.close()
+
+
+def pytest_unconfigure() -> None:
+    """Stop the database servers that this process was the last to use."""
+    database_servers.leave()

@@ -84,11 +84,11 @@ def _store(settings: Settings) -> str:
     from policy_server.storage.opening import open_store
 
     if not has_store(settings):
-        return f"{settings.database} is made when the server starts for the first time"
-    store = open_store(settings.database)
+        return f"{settings.database_shown} is made when the server starts for the first time"
+    store = open_store(settings.database, keep=settings.keep_revisions)
     try:
         store.ping()
-        return f"{settings.database}: {len(all_policies(store))} policies"
+        return f"{settings.database_shown}: {len(all_policies(store))} policies"
     finally:
         store.close()
 

@@ -26,7 +26,9 @@ def serve(
     workers: Annotated[int | None, typer.Option("--workers", "-w", help="Worker processes.")] = None,
     threads: Annotated[int | None, typer.Option(help="Request threads of each worker.")] = None,
     state_dir: options.StateDir = None,
-    storage_url: Annotated[str | None, typer.Option(metavar="URL", help="sqlite:///path or memory:")] = None,
+    storage_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="sqlite:///path, postgresql://…, mongodb://… or memory:")
+    ] = None,
     folder: Annotated[
         list[str] | None, typer.Option(metavar="REPOSITORY=DIR", help="Follow a directory of policies; repeatable.")
     ] = None,
@@ -95,13 +97,13 @@ def prepare_store(settings: Settings) -> None:
     from policy_server.toolkit.location import bundled_root
 
     try:
-        store = open_store(settings.database)
+        store = open_store(settings.database, keep=settings.keep_revisions)
         store.ping()
         if settings.bundled:
             BundledFeed(bundled_root(), store, lambda: datetime.now(UTC)).upgrade()
         store.close()
     except StoreUnavailable as error:
-        raise SettingsError(f"the store {settings.database} cannot be used: {error.message}") from error
+        raise SettingsError(f"the store {settings.database_shown} cannot be used: {error.message}") from error
 
 
 def greet(settings: Settings) -> None:

@@ -19,10 +19,21 @@ def upgrade(
     from policy_server.storage.opening import open_store
 
     settings = _settings(config, state_dir, assignments)
-    store = open_store(settings.database)
+    store = open_store(settings.database, keep=settings.keep_revisions)
     store.ping()
     store.close()
-    output.say(f"{settings.database} is up to date")
+    output.say(f"{settings.database_shown} is up to date")
+
+
+@db.command()
+def adopt(
+    config: options.Config = None, state_dir: options.StateDir = None, assignments: options.Assignments = None
+) -> None:
+    """Take over the policies that the original policy service keeps in this MongoDB; a running server does so too."""
+    from policy_server.cli.tools import open_assembly
+
+    with open_assembly(_settings(config, state_dir, assignments), writes=True) as assembly:
+        output.say(f"policies taken over: {assembly.foreign.adopt()}")
 
 
 def seed(
@@ -48,7 +59,7 @@ def reset(
     settings = _settings(config, state_dir, assignments)
     what = "Delete ALL policies and start over" if everything else "Put the bundled policies and their data back"
     if not yes:
-        typer.confirm(f"{what} in {settings.database}?", abort=True, err=True)
+        typer.confirm(f"{what} in {settings.database_shown}?", abort=True, err=True)
     with open_assembly(settings, writes=True) as assembly:
         if everything:
             for policy in all_policies(assembly.store):

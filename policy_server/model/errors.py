@@ -8,12 +8,20 @@ PolicyServerError
 ├── NotFound                  HTTP 404
 │   ├── PolicyNotFound
 │   ├── EntrypointNotFound
-│   └── SchemaNotFound
+│   ├── SchemaNotFound
+│   ├── RevisionNotFound
+│   ├── SubscriberNotFound
+│   ├── AutoImportNotFound
+│   ├── ValueNotFound
+│   ├── DeliveryNotFound
+│   ├── TokenNotFound
+│   └── KeyNotFound
 ├── Refused                   HTTP 403 / 409
 │   ├── PolicyLocked
 │   ├── AlreadyLocked
 │   ├── NotLocked
-│   └── RefreshRunning        HTTP 409
+│   ├── RefreshRunning        HTTP 409
+│   └── AlreadyExists         HTTP 409
 ├── PublishError              a source that cannot become a revision, HTTP 422
 │   ├── InvalidSource         path, package, data, schema or data-config do not fit
 │   ├── CompileError          Rego errors, each with file, line and column
@@ -129,6 +137,48 @@ class SchemaNotFound(NotFound):
     status = 400
 
 
+class RevisionNotFound(NotFound):
+    """The policy has no such revision, or no longer."""
+
+    slug = "revision-not-found"
+
+
+class SubscriberNotFound(NotFound):
+    """There is no such subscriber."""
+
+    slug = "subscriber-not-found"
+
+
+class AutoImportNotFound(NotFound):
+    """There is no such automatic import."""
+
+    slug = "auto-import-not-found"
+
+
+class ValueNotFound(NotFound):
+    """There is no value with this key."""
+
+    slug = "value-not-found"
+
+
+class DeliveryNotFound(NotFound):
+    """There is no such delivery."""
+
+    slug = "delivery-not-found"
+
+
+class TokenNotFound(NotFound):
+    """There is no such token."""
+
+    slug = "token-not-found"
+
+
+class KeyNotFound(NotFound):
+    """There is no such key."""
+
+    slug = "key-not-found"
+
+
 class Refused(PolicyServerError):
     """This is not allowed now."""
 
@@ -158,6 +208,13 @@ class RefreshRunning(Refused):
     """The data is being fetched right now."""
 
     slug = "refresh-running"
+    status = 409
+
+
+class AlreadyExists(Refused):
+    """There is one like it already."""
+
+    slug = "already-exists"
     status = 409
 
 

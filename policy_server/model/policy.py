@@ -132,6 +132,20 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
+class RevisionSummary:
+    """A revision as history lists it: without its texts. ``module`` and ``source_digest`` are those of its manifest."""
+
+    id: PolicyId
+    number: int
+    digest: str
+    module: str
+    source_digest: str
+    author: str
+    created_at: datetime
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyRecord:
     """A policy as it is listed: active revision, lock, state.
 

@@ -95,10 +95,20 @@ class SourcePublisher:
         self._tell("data published", revision, author, record)
         return revision
 
+    def roll_back(self, policy: PolicyId, number: int, *, author: str) -> Revision:
+        """Publish the source of a kept revision as a new one; history only ever grows.
+
+        Raises:
+            PolicyNotFound: there is no such policy.
+            RevisionNotFound: it has no such revision, or no longer.
+            PublishError: what was good then is not any more; recorded on the policy.
+        """
+        return self.publish(self._store.revision(policy, number).source, author=author)
+
     def delete(self, policy: PolicyId, *, author: str) -> None:
         """Remove a policy; PolicyNotFound."""
         with self._turns.swap(policy):
-            self._store.delete(policy)
+            self._store.delete(policy, actor=author, at=self._clock())
         log.info("%s: deleted by %s", policy, author, extra=_fields("publish.deleted", policy, author))
         self._announce()
 

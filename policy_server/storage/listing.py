@@ -6,8 +6,16 @@ import json
 from datetime import UTC, datetime
 from typing import Final
 
-from policy_server.model.errors import InvalidParameter
-from policy_server.model.policy import Failure, PolicyFilter, PolicyId, PolicyRecord, PolicyState, Revision
+from policy_server.model.errors import InvalidParameter, RevisionNotFound
+from policy_server.model.policy import (
+    Failure,
+    PolicyFilter,
+    PolicyId,
+    PolicyRecord,
+    PolicyState,
+    Revision,
+    RevisionSummary,
+)
 
 PAGE_SIZE: Final = 64 << 20
 """A page ends early when its data documents have more characters than this."""
@@ -23,6 +31,11 @@ def utc(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
+def utc_or_none(at: datetime | None) -> datetime | None:
+    """Return the same moment in UTC, None for none."""
+    return None if at is None else utc(at)
+
+
 def fold(text: str) -> str:
     """Return the text as it is compared when case does not matter."""
     return text.casefold()
@@ -33,6 +46,26 @@ def standing(active: Revision | None, failure: Failure | None) -> PolicyState:
     if failure is None:
         return PolicyState.READY
     return PolicyState.FAILED if active is None else PolicyState.STALE
+
+
+def summary(revision: Revision) -> RevisionSummary:
+    """Return a revision without its texts."""
+    manifest = revision.manifest
+    return RevisionSummary(
+        id=revision.id,
+        number=revision.number,
+        digest=revision.digest,
+        module=manifest.digest,
+        source_digest=manifest.source_digest,
+        author=revision.author,
+        created_at=revision.created_at,
+        origin=revision.source.origin,
+    )
+
+
+def no_revision(policy: PolicyId, number: int) -> RevisionNotFound:
+    """Say that there is no such revision, or no longer."""
+    return RevisionNotFound(f"{policy} has no revision {number}, or no longer.")
 
 
 def bulk(record: PolicyRecord) -> int:

@@ -20,8 +20,10 @@ from policy_server.model.policy import (
     PolicyRecord,
     PolicySource,
     Revision,
+    RevisionSummary,
 )
 from policy_server.model.refresh import RefreshState
+from policy_server.storage.around import Around
 from policy_server.storage.listing import (
     KEEP,
     PAGE_SIZE,
@@ -30,9 +32,14 @@ from policy_server.storage.listing import (
     decode_cursor,
     encode_cursor,
     fits,
+    no_revision,
     standing,
+    summary,
     utc,
 )
+from policy_server.storage.outbox import changed_parts, event_row
+from policy_server.storage.shelf import EVENTS, KINDS
+from policy_server.storage.shelf_memory import MemoryShelf
 
 
 @dataclass(slots=True)
@@ -45,11 +52,14 @@ class _Entry:
     failure: Failure | None = None
 
 
-class MemoryStore:
+class MemoryStore(Around):
     """Implements ports.Store in this process's memory; safe for threads."""
 
     def __init__(self, *, keep: int = KEEP) -> None:
         """Start empty; ``keep`` revisions of each policy stay."""
+        shelves = {kind.name: MemoryShelf(kind) for kind in KINDS}
+        super().__init__(lambda kind: shelves[kind.name])
+        self._events = shelves[EVENTS.name]
         self._keep = max(keep, 1)
         self._lock = threading.RLock()
         self._stamp = 0
@@ -81,8 +91,8 @@ class MemoryStore:
             active = entry.revisions[-1] if entry.revisions else None
             if active is not None and active.digest == digest:
                 if entry.failure is not None:
-                    self._changed(draft.id, entry, "published", at)
-                entry.failure = None
+                    entry.failure = None
+                    self._changed(draft.id, entry, "published", at, changed=("failure",), actor=author)
                 return active
             number = 1 if active is None else active.number + 1
             made = Revision(draft.id, number, draft, compiled.manifest, data, digest, author, at)
@@ -92,7 +102,7 @@ class MemoryStore:
             dropped = entry.revisions[: -self._keep]
             del entry.revisions[: -self._keep]
             self._collect(dropped)
-            self._changed(draft.id, entry, "published", at)
+            self._changed(draft.id, entry, "published", at, changed=changed_parts(active, made), actor=author)
             return made
 
     def fail(self, policy: PolicyId, failure: Failure) -> None:
@@ -101,22 +111,42 @@ class MemoryStore:
         with self._lock:
             entry = self._entries.setdefault(policy, _Entry(failure.at))
             entry.failure = failure
-            self._changed(policy, entry, "failed", failure.at)
+            self._changed(policy, entry, "failed", failure.at, changed=("failure",))
 
-    def delete(self, policy: PolicyId) -> None:
+    def delete(self, policy: PolicyId, *, actor: str = "", at: datetime | None = None) -> None:
         """Remove a policy with everything that belongs to it."""
         with self._lock:
             entry = self._entry(policy)
             del self._entries[policy]
             self._refreshes.pop(policy, None)
             self._changes = {key: stamp for key, stamp in self._changes.items() if key[0] != policy}
-            self._collect(entry.revisions)
-            self._changed(policy, entry, "deleted", entry.updated_at)
+            self._collect(tuple(entry.revisions))
+            entry.revisions.clear()
+            self._changed(policy, entry, "deleted", entry.updated_at if at is None else utc(at), actor=actor)
 
     def get(self, policy: PolicyId) -> PolicyRecord:
         """Return one policy."""
         with self._lock:
             return _record(policy, self._entry(policy))
+
+    def revisions(self, policy: PolicyId, *, limit: int, before: int | None = None) -> Sequence[RevisionSummary]:
+        """List the kept revisions, newest first."""
+        check_limit(limit)
+        with self._lock:
+            found = [each for each in self._entry(policy).revisions if before is None or each.number < before]
+        return [summary(revision) for revision in reversed(found)][:limit]
+
+    def revision(self, policy: PolicyId, number: int) -> Revision:
+        """Return one kept revision."""
+        with self._lock:
+            for each in self._entry(policy).revisions:
+                if each.number == number:
+                    return each
+        raise no_revision(policy, number)
+
+    def foreign(self) -> Sequence[PolicySource]:
+        """Return nothing; nobody else keeps policies here."""
+        return ()
 
     def find(self, wanted: PolicyFilter, *, limit: int, cursor: str | None = None) -> Page:
         """List policies ordered by id."""
@@ -138,7 +168,7 @@ class MemoryStore:
         """Return compiled bytes; KeyError when no revision refers to them."""
         return self._modules[digest]
 
-    def lock(self, policy: PolicyId, at: datetime) -> None:
+    def lock(self, policy: PolicyId, at: datetime, *, actor: str = "") -> None:
         """Lock a policy that is not locked."""
         at = utc(at)
         with self._lock:
@@ -146,9 +176,9 @@ class MemoryStore:
             if entry.locked:
                 raise AlreadyLocked
             entry.locked = True
-            self._changed(policy, entry, "locked", at)
+            self._changed(policy, entry, "locked", at, changed=("locked",), actor=actor)
 
-    def unlock(self, policy: PolicyId, at: datetime) -> None:
+    def unlock(self, policy: PolicyId, at: datetime, *, actor: str = "") -> None:
         """Unlock a policy that is locked."""
         at = utc(at)
         with self._lock:
@@ -156,7 +186,7 @@ class MemoryStore:
             if not entry.locked:
                 raise NotLocked
             entry.locked = False
-            self._changed(policy, entry, "unlocked", at)
+            self._changed(policy, entry, "unlocked", at, changed=("locked",), actor=actor)
 
     def locks(self) -> frozenset[PolicyId]:
         """Return all locked policies."""
@@ -208,6 +238,9 @@ class MemoryStore:
     def ping(self) -> None:
         """Answer; memory is always there."""
 
+    def tidy(self) -> None:
+        """Do nothing; nothing is ever left over."""
+
     def close(self) -> None:
         """Do nothing; there is no connection to give back."""
 
@@ -217,8 +250,21 @@ class MemoryStore:
             raise PolicyNotFound(f"There is no policy {policy}.")
         return entry
 
-    def _changed(self, policy: PolicyId, entry: _Entry, what: str, at: datetime) -> None:
+    def _changed(
+        self,
+        policy: PolicyId,
+        entry: _Entry,
+        what: str,
+        at: datetime,
+        *,
+        changed: Sequence[str] = (),
+        actor: str = "",
+    ) -> None:
         entry.updated_at = at
+        revision = entry.revisions[-1].number if entry.revisions else None
+        self._events.insert(
+            event_row(self._stamp + 1, what, policy, revision=revision, changed=changed, actor=actor, at=at)
+        )
         self._changes[policy, what] = self._stamp + 1
         # Last, because ``stamp`` and ``module`` read without the lock: who sees the number finds the change.
         self._stamp += 1

@@ -17,8 +17,9 @@ from policy_server.model.policy import (
     PolicyRecord,
     PolicySource,
     Revision,
+    RevisionSummary,
 )
-from policy_server.storage.listing import PAGE_SIZE, encode_cursor, fold, standing
+from policy_server.storage.listing import PAGE_SIZE, encode_cursor, fold, no_revision, standing
 from policy_server.storage.tables import changes, documents, modules, policies, revisions
 
 Item = TypeVar("Item")
@@ -44,6 +45,9 @@ _RECORDS: Final = select(
     .outerjoin(_effective, _effective.c.digest == revisions.c.data)
 )
 _ONE: Final = _RECORDS.where(BY_ID)
+_REVISION: Final = select(
+    *ID_COLUMNS, *(column.label(f"revision_{column.name}") for column in revisions.c)
+).select_from(policies.join(revisions, revisions.c.policy_id == policies.c.id))
 _MODULE: Final = select(modules.c.wasm).where(modules.c.digest == bindparam("digest"))
 _LOCKS: Final = select(*ID_COLUMNS).where(policies.c.locked_at.is_not(None))
 _CHANGES: Final = select(changes).where(changes.c.stamp > bindparam("since")).order_by(changes.c.stamp)
@@ -79,13 +83,41 @@ def read_record(connection: Connection, policy: PolicyId) -> PolicyRecord:
 
 def read_page(connection: Connection, wanted: PolicyFilter, limit: int, after: PolicyId | None) -> Page:
     """Return the policies that follow ``after``, ordered by id."""
-    query = _filtered(wanted)
+    query = _filtered(wanted, connection.dialect.name)
     if after is not None:
         query = query.where(tuple_(*ID_COLUMNS) > tuple_(after.repository, after.group, after.name, after.version))
     rows = connection.execute(query.order_by(*ID_COLUMNS).limit(limit + 1)).mappings().all()
     taken = rows[: _room(rows[:limit])]
     records = _records(connection, taken)
     return Page(tuple(records), encode_cursor(records[-1].id) if len(taken) < len(rows) else None)
+
+
+def read_summaries(connection: Connection, policy: PolicyId, limit: int, before: int | None) -> list[RevisionSummary]:
+    """Return the kept revisions, newest first; unknown policy: PolicyNotFound."""
+    columns = [revisions.c[name] for name in ("number", "digest", "module", "source_digest", "author", "created_at")]
+    query = select(*columns, revisions.c.origin).where(revisions.c.policy_id == _row_id(connection, policy))
+    if before is not None:
+        query = query.where(revisions.c.number < before)
+    rows = connection.execute(query.order_by(revisions.c.number.desc()).limit(limit)).mappings()
+    return [RevisionSummary(id=policy, **row) for row in rows]
+
+
+def read_kept(connection: Connection, policy: PolicyId, number: int) -> Revision:
+    """Return one kept revision; PolicyNotFound, RevisionNotFound."""
+    row_id = _row_id(connection, policy)
+    query = _REVISION.where(revisions.c.policy_id == row_id, revisions.c.number == number)
+    row = connection.execute(query).mappings().first()
+    if row is None:
+        raise no_revision(policy, number)
+    digests = {row[f"revision_{column}"] for column in ("source_data", "data")} - {None}
+    return _revision(row, _texts(connection, sorted(digests)))
+
+
+def _row_id(connection: Connection, policy: PolicyId) -> int:
+    found = connection.execute(select(policies.c.id).where(BY_ID), key(policy)).scalar()
+    if found is None:
+        raise missing(policy)
+    return int(found)
 
 
 def read_module(connection: Connection, digest: str) -> bytes:
@@ -113,7 +145,7 @@ def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         yield items[start : start + CHUNK]
 
 
-def _filtered(wanted: PolicyFilter) -> Select[tuple[object, ...]]:
+def _filtered(wanted: PolicyFilter, dialect: str) -> Select[tuple[object, ...]]:
     conditions: list[ColumnElement[bool]] = []
     for column, value in (
         (policies.c.repository, wanted.repository),
@@ -125,8 +157,9 @@ def _filtered(wanted: PolicyFilter) -> Select[tuple[object, ...]]:
     if wanted.locked is not None:
         conditions.append(policies.c.locked_at.is_not(None) if wanted.locked else policies.c.locked_at.is_(None))
     if wanted.name_contains is not None:
-        # Not LIKE: it has wildcards to escape and a limit on its pattern. PostgreSQL's name for instr is strpos.
-        conditions.append(func.instr(policies.c.folded_name, fold(wanted.name_contains)) > 0)
+        # Not LIKE: it has wildcards to escape and a limit on its pattern.
+        place = func.strpos if dialect == "postgresql" else func.instr
+        conditions.append(place(policies.c.folded_name, fold(wanted.name_contains)) > 0)
     return _RECORDS.where(*conditions)
 
 

@@ -58,6 +58,7 @@ class SqliteFile:
         evaluation, at once: an answer matters more.
         """
         self.path = path.absolute()  # another working directory later is not another database
+        self.place = str(self.path)
         self._patience = patience
         self._forget()
 
@@ -93,6 +94,8 @@ class SqliteFile:
             connection.begin(),
         ):
             yield connection
+
+    noting = writing
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:

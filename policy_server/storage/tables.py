@@ -3,12 +3,14 @@
 ``migrations/versions`` makes them; a test proves that both say the same.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Dialect,
@@ -25,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA: Final = "0001"
+SCHEMA: Final = "0002"
 """The migration that this code was written for."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,6 +51,21 @@ class Moment(TypeDecorator[datetime]):
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Turn microseconds into a datetime in UTC."""
         return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+class Names(TypeDecorator[tuple[str, ...]]):
+    """Keep a tuple of texts as a JSON list."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> list[str] | None:  # noqa: ARG002
+        """Turn a tuple into a list."""
+        return None if value is None else list(value)
+
+    def process_result_value(self, value: Sequence[str] | None, dialect: Dialect) -> tuple[str, ...] | None:  # noqa: ARG002
+        """Turn a list into a tuple."""
+        return None if value is None else tuple(value)
 
 
 # NOTE: ids are ordered by code point, as Python orders them; PostgreSQL does that only when told so.
@@ -171,4 +188,128 @@ refreshes = Table(
     Column("digest", Text),
     Column("failures", Integer, nullable=False),
     PrimaryKeyConstraint("repository", "policy_group", "name", "version"),
+)
+
+_POLICY = ("policy_repository", "policy_group", "policy_name", "policy_version")
+
+
+def _policy_columns() -> list[Column[str]]:
+    return [Column(name, _IdText, nullable=False) for name in _POLICY]
+
+
+def _id() -> Column[str]:
+    return Column("id", _IdText, primary_key=True)
+
+
+# The kinds of ``shelf.py``; each is looked up by its name there.
+subscribers = Table(
+    "subscribers",
+    metadata,
+    _id(),
+    *_policy_columns(),
+    Column("name", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("secret", Text),
+    Column("state", Text, nullable=False),
+    UniqueConstraint(*_POLICY, "name", "url"),
+)
+
+auto_imports = Table(
+    "auto_imports",
+    metadata,
+    _id(),
+    Column("url", _IdText, nullable=False),
+    Column("interval", BigInteger, nullable=False),
+    Column("next_import", Moment, nullable=False, index=True),
+    Column("last_attempt", Moment),
+    Column("last_success", Moment),
+    Column("error", Text),
+    UniqueConstraint("url"),
+)
+
+stored_values = Table("stored_values", metadata, _id(), Column("body", Text, nullable=False))
+
+cached_values = Table(
+    "cached_values",
+    metadata,
+    _id(),
+    Column("body", Text, nullable=False),
+    Column("until", Moment, index=True),
+)
+
+events = Table(
+    "events",
+    metadata,
+    _id(),
+    Column("event", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    *_policy_columns(),
+    Column("revision", Integer),
+    Column("changed", Names, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
+    Column("dispatched", Boolean, nullable=False),
+)
+_WAITING = text("NOT dispatched")
+Index("ix_events_dispatched", events.c.id, sqlite_where=_WAITING, postgresql_where=_WAITING)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(),
+    Column("stamp", BigInteger, nullable=False, index=True),
+    Column("target", _IdText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("settled_at", Moment),
+    Column("error", Text),
+    Index("ix_deliveries_state", "state", "next_attempt"),
+)
+
+audit_records = Table(
+    "audit_records",
+    metadata,
+    _id(),
+    Column("at", Moment, nullable=False, index=True),
+    Column("actor", _IdText, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", _IdText, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Index("ix_audit_records_subject", "subject", "id"),
+    Index("ix_audit_records_actor", "actor", "id"),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("scopes", Names, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", Moment),
+    Column("last_used_at", Moment),
+    Column("revoked_at", Moment),
+    UniqueConstraint("digest"),
+)
+
+trusted_keys = Table(
+    "trusted_keys",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("jwk", Text, nullable=False),
+    Column("repositories", Names, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", Moment),
 )

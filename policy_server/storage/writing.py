@@ -7,7 +7,7 @@ stamps become visible in their order.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -16,11 +16,19 @@ from sqlalchemy import Connection, RowMapping, delete, exists, insert, or_, sele
 from policy_server.model.errors import AlreadyLocked, NotLocked
 from policy_server.model.policy import Failure, PolicyId, Revision
 from policy_server.storage.listing import fold
+from policy_server.storage.outbox import differing, event_row
 from policy_server.storage.records import BY_ID, chunks, key, missing, read_record
-from policy_server.storage.tables import changes, documents, modules, policies, refreshes, revisions, stamps
+from policy_server.storage.tables import changes, documents, events, modules, policies, refreshes, revisions, stamps
 
 _ACTIVE: Final = (
-    select(policies.c.id, policies.c.active, policies.c.locked_at, policies.c.failure_code, revisions.c.digest)
+    select(
+        policies.c.id,
+        policies.c.active,
+        policies.c.locked_at,
+        policies.c.failure_code,
+        policies.c.updated_at,
+        revisions.c.digest,
+    )
     .select_from(
         policies.outerjoin(
             revisions, (revisions.c.policy_id == policies.c.id) & (revisions.c.number == policies.c.active)
@@ -30,6 +38,7 @@ _ACTIVE: Final = (
 )
 _BUMP: Final = update(stamps).values(stamp=stamps.c.stamp + 1).returning(stamps.c.stamp)
 _CONTENTS: Final = (revisions.c.module, revisions.c.source_data, revisions.c.data)
+_PARTS: Final = ("rego", "data", "data_config", "output_schema", "export_config")
 _NO_FAILURE: Final[Mapping[str, None]] = {
     "failure_code": None,
     "failure_message": None,
@@ -38,27 +47,40 @@ _NO_FAILURE: Final[Mapping[str, None]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What an event tells besides what and of which policy."""
+
+    actor: str
+    at: datetime
+    revision: int | None
+    changed: tuple[str, ...] = ()
+
+
 def publish(connection: Connection, made: Revision, wasm: bytes, *, keep: int) -> Revision:
     """Keep ``made`` under the next number, unless the active revision has its digest."""
     known = _find(connection, made.id)
     if known is not None and known["digest"] == made.digest:
         if known["failure_code"] is not None:
             _update(connection, made.id, {**_NO_FAILURE, "updated_at": made.created_at})
-            _announce(connection, made.id, "published")
+            about = _About(made.author, made.created_at, known["active"], ("failure",))
+            _announce(connection, made.id, "published", about)
         return read_record(connection, made.id).revision or made
     policy_id = _insert(connection, made.id, made.created_at) if known is None else known["id"]
     number = 1 if known is None or known["active"] is None else known["active"] + 1
-    contents = _keep_contents(connection, made, wasm)
-    connection.execute(insert(revisions), {**_row(made, number), **contents, "policy_id": policy_id})
+    row = {**_row(made, number), **_keep_contents(connection, made, wasm)}
+    changed = differing(_active_parts(connection, policy_id), {part: row[part] for part in _PARTS})
+    connection.execute(insert(revisions), {**row, "policy_id": policy_id})
     _update(connection, made.id, {**_NO_FAILURE, "active": number, "updated_at": made.created_at})
     _drop_revisions(connection, policy_id, up_to=number - keep)
-    _announce(connection, made.id, "published")
+    _announce(connection, made.id, "published", _About(made.author, made.created_at, number, changed))
     return replace(made, number=number)
 
 
 def fail(connection: Connection, policy: PolicyId, failure: Failure) -> None:
     """Record a failure on a policy that is there or is made by it."""
-    if _find(connection, policy) is None:
+    known = _find(connection, policy)
+    if known is None:
         _insert(connection, policy, failure.at)
     values = {
         "failure_code": failure.code,
@@ -68,33 +90,36 @@ def fail(connection: Connection, policy: PolicyId, failure: Failure) -> None:
         "updated_at": failure.at,
     }
     _update(connection, policy, values)
-    _announce(connection, policy, "failed")
+    active = None if known is None else known["active"]
+    _announce(connection, policy, "failed", _About("", failure.at, active, ("failure",)))
 
 
-def remove(connection: Connection, policy: PolicyId) -> None:
+def remove(connection: Connection, policy: PolicyId, at: datetime | None, actor: str) -> None:
     """Delete a policy with everything that belongs to it."""
     known = _need(connection, policy)
     _drop_revisions(connection, known["id"], up_to=None)
     connection.execute(delete(policies).where(policies.c.id == known["id"]))
     connection.execute(delete(refreshes).filter_by(**key(policy)))
     connection.execute(delete(changes).filter_by(**key(policy)))
-    _announce(connection, policy, "deleted")
+    _announce(connection, policy, "deleted", _About(actor, known["updated_at"] if at is None else at, None))
 
 
-def lock(connection: Connection, policy: PolicyId, at: datetime) -> None:
+def lock(connection: Connection, policy: PolicyId, at: datetime, actor: str) -> None:
     """Lock a policy that is not locked."""
-    if _need(connection, policy)["locked_at"] is not None:
+    known = _need(connection, policy)
+    if known["locked_at"] is not None:
         raise AlreadyLocked
     _update(connection, policy, {"locked_at": at, "updated_at": at})
-    _announce(connection, policy, "locked")
+    _announce(connection, policy, "locked", _About(actor, at, known["active"], ("locked",)))
 
 
-def unlock(connection: Connection, policy: PolicyId, at: datetime) -> None:
+def unlock(connection: Connection, policy: PolicyId, at: datetime, actor: str) -> None:
     """Unlock a policy that is locked."""
-    if _need(connection, policy)["locked_at"] is None:
+    known = _need(connection, policy)
+    if known["locked_at"] is None:
         raise NotLocked
     _update(connection, policy, {"locked_at": None, "updated_at": at})
-    _announce(connection, policy, "unlocked")
+    _announce(connection, policy, "unlocked", _About(actor, at, known["active"], ("locked",)))
 
 
 def _find(connection: Connection, policy: PolicyId) -> RowMapping | None:
@@ -117,11 +142,23 @@ def _update(connection: Connection, policy: PolicyId, values: Mapping[str, objec
     connection.execute(update(policies).filter_by(**key(policy)).values(**values))
 
 
-def _announce(connection: Connection, policy: PolicyId, what: str) -> None:
-    """Count the stamp up and put this change in the place of the last one of its kind."""
+def _active_parts(connection: Connection, policy_id: int) -> Mapping[str, object]:
+    """Return the parts of the active revision; documents by their digest."""
+    columns = [revisions.c[part] for part in _PARTS]
+    query = select(*columns).where(revisions.c.policy_id == policy_id).order_by(revisions.c.number.desc()).limit(1)
+    found = connection.execute(query).mappings().first()
+    return {} if found is None else dict(found)
+
+
+def _announce(connection: Connection, policy: PolicyId, what: str, about: _About) -> None:
+    """Count the stamp up, put this change in the place of the last one of its kind, and write its event."""
     stamp = connection.execute(_BUMP).scalar_one()
     connection.execute(delete(changes).filter_by(**key(policy), what=what))
     connection.execute(insert(changes), {**key(policy), "what": what, "stamp": stamp})
+    event = event_row(
+        stamp, what, policy, revision=about.revision, changed=about.changed, actor=about.actor, at=about.at
+    )
+    connection.execute(insert(events), event)
 
 
 def _row(made: Revision, number: int) -> dict[str, object]:

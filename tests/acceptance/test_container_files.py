@@ -174,3 +174,24 @@ def test_the_composed_server_gets_settings_that_exist(compose: dict[str, dict[st
     settings = load_settings(environ={name: re.sub(r"\$\{\w+:-\}", "", value) for name, value in variables.items()})
 
     assert (settings.workers, settings.pexip_credentials) == (2, ())
+
+
+def test_databases_are_there_only_when_asked_for(compose: dict[str, dict[str, dict[str, object]]]) -> None:
+    """Each has a profile and a volume, and no port of this machine; the server can be told to use it."""
+    for name, profile in (("postgres", "postgres"), ("mongo", "mongo")):
+        service = compose["services"][name]
+        assert service["profiles"] == [profile]
+        assert "ports" not in service
+        assert str(service["volumes"][0]).split(":")[0] in compose["volumes"]  # type: ignore[index]
+    for url in ("postgresql://policy:policy@postgres/policy", "mongodb://mongo/policy"):
+        assert url in (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+        assert load_settings(environ={"POLICY_STORAGE_URL": url}).database == url
+
+
+def test_the_image_has_the_drivers_of_all_stores(image: Image) -> None:
+    """They are optional only for who installs the wheel."""
+    programs = image.inside("/opt/policy-server/bin") / "python"
+
+    asked = subprocess.run([programs, "-c", "import psycopg, pymongo"], capture_output=True, text=True, check=False)
+
+    assert (asked.returncode, asked.stderr) == (0, "")

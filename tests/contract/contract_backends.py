@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from database_servers import mongodb_url, postgresql_url
+
 
 @dataclass(frozen=True, slots=True)
 class Backend:
@@ -23,4 +25,6 @@ class Backend:
 BACKENDS = (
     Backend("memory", lambda _: "memory:", shared=False),
     Backend("sqlite", lambda place: f"sqlite:///{place / 'state' / 'policies.db'}", shared=True),
+    Backend("postgresql", lambda _: postgresql_url(), shared=True),
+    Backend("mongodb", lambda _: mongodb_url(), shared=True),
 )

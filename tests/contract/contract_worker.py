@@ -62,6 +62,15 @@ def race(store: Store, name: str, count: str) -> None:
     say(won=won)
 
 
+def claim(store: Store) -> None:
+    """Claim what is due until there is nothing left; tell which."""
+    claimed: list[int] = []
+    while store.outbox.pending():
+        found = store.outbox.claim(3, at=later(1), until=later(60))
+        claimed += [delivery.stamp for delivery in found if store.outbox.delivered(delivery, at=later(2))]
+    say(claimed=claimed)
+
+
 def obey(store: Store, policy: str) -> None:
     """Lock and unlock one policy as told, line by line."""
     for order in lines():
@@ -75,7 +84,14 @@ def lines() -> Iterator[str]:
         yield line.strip()
 
 
-TASKS = {"stream": stream, "write": write, "race": race, "obey": obey, "open": lambda store: store.ping()}
+TASKS = {
+    "stream": stream,
+    "write": write,
+    "race": race,
+    "claim": claim,
+    "obey": obey,
+    "open": lambda store: store.ping(),
+}
 
 
 def main() -> None:
@@ -85,7 +101,9 @@ def main() -> None:
     store = None if late else open_store(url)
     say(did="ready", script=Path(__file__).name)
     sys.stdin.readline()
-    TASKS[task](store or open_store(url), *arguments)  # type: ignore[operator]
+    store = store or open_store(url)
+    TASKS[task](store, *arguments)  # type: ignore[operator]
+    store.close()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from unittest import TestCase
 
 import hypothesis.strategies as st
 from contract_backends import BACKENDS
@@ -34,11 +35,13 @@ documents = st.none() | st.sampled_from(["{}", '{"a": 1}', ""])
 class Twins(RuleBasedStateMachine):
     """Do everything to both, and compare every answer and every error."""
 
+    backend = "sqlite"
+
     def __init__(self) -> None:
         """Open one of each."""
         super().__init__()
         self.place = Path(tempfile.mkdtemp(prefix="twins-"))
-        database = next(backend for backend in BACKENDS if backend.name == "sqlite")
+        database = next(backend for backend in BACKENDS if backend.name == self.backend)
         self.model: Store = MemoryStore(keep=KEEP)
         self.store = open_store(database.url(self.place), keep=KEEP)
 
@@ -135,7 +138,27 @@ def outcome(act: Callable[[Store], object], store: Store) -> object:
         return type(error), str(error)
 
 
-TestTwins = Twins.TestCase
-TestTwins.settings = settings(
-    max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+class PostgresTwins(Twins):
+    """The same with PostgreSQL."""
+
+    backend = "postgresql"
+
+
+class MongoTwins(Twins):
+    """The same with MongoDB."""
+
+    backend = "mongodb"
+
+
+def case(machine: type[Twins]) -> type[TestCase]:
+    """Make a test of a machine."""
+    made: type[TestCase] = machine.TestCase
+    made.settings = settings(  # type: ignore[attr-defined] # Hypothesis reads it
+        max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    return made
+
+
+TestSqlite = case(Twins)
+TestPostgresql = case(PostgresTwins)
+TestMongodb = case(MongoTwins)

@@ -103,7 +103,7 @@ def test_every_problem_is_told_at_once() -> None:
         ("pexip_service_deadline", "6s", "to 5 seconds"),
         ("evaluation_memory", "1MB", "at least 4194304 bytes"),
         ("folders", "policies", "repository=path pairs"),
-        ("storage_url", "mongodb://host/db", "this release stores nowhere else yet"),
+        ("storage_url", "redis://host/0", "sqlite:///path, postgresql://user:password@host/database or mongodb://"),
         ("external_url", "policy.example.com", "an address such as https://policy.example.com"),
         ("metrics_address", "2112", r"empty, or host:port"),
         ("allowed_networks", "10.0.0.0/33", "networks"),
@@ -171,7 +171,6 @@ def test_our_own_name_wins_over_the_policy_services() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("MONGO_ADDR", "mongodb://db"),
         ("POLICY_REPOSITORY_CLONE_URL", "https://git.example/policies"),
         ("AUTH_ENABLED", "true"),
         ("IP_FILTER_ENABLE", "1"),
@@ -297,3 +296,65 @@ def test_what_is_dumped_can_be_read_again() -> None:
 def test_every_setting_is_described() -> None:
     """The reference has a sentence for each."""
     assert all(about.help.endswith(".") and about.group for _, about in declared())
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://ada:s3cret@db:5432/policies", "postgresql://ada:**********@db:5432/policies"),
+        ("postgresql://db/p?user=ada&password=s3cret&sslmode=require", "password=**********&sslmode=require"),
+        ("mongodb://ada:s3%40cret@a:1,b:2/p?replicaSet=r", "mongodb://ada:**********@a:1,b:2/p?replicaSet=r"),
+        ("sqlite:////srv/p.db", "sqlite:////srv/p.db"),
+    ],
+)
+def test_an_address_of_a_store_is_shown_without_its_password(url: str, shown: str) -> None:
+    """Everything else of it stays readable."""
+    settings = load({"POLICY_STORAGE_URL": url})
+
+    assert shown in settings.dump()["storage_url"]
+    assert shown in settings.database_shown
+    assert "s3" not in settings.dump()["storage_url"] + settings.database_shown
+    assert settings.database == url
+
+
+def test_the_address_of_a_store_may_be_in_a_file(tmp_path: Path) -> None:
+    """As every secret may."""
+    (tmp_path / "url").write_text("postgresql://ada:s3cret@db/policies\n")
+
+    assert load({"POLICY_STORAGE_URL_FILE": str(tmp_path / "url")}).database == "postgresql://ada:s3cret@db/policies"
+
+
+def test_a_wrong_address_of_a_store_is_not_repeated() -> None:
+    """There may be a password in it."""
+    with pytest.raises(SettingsError) as caught:
+        load({"POLICY_STORAGE_URL": "postgres:/ada:s3cret@db"})
+
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_names_of_the_policy_service_name_a_mongodb() -> None:
+    """Whoever moves here keeps the variables."""
+    environ = {
+        "MONGO_ADDR": "mongodb://db-0,db-1/?replicaSet=rs",
+        "MONGO_USER": "a@b",
+        "MONGO_PASS": "p/w",
+        "MONGO_DBNAME": "mine",
+        "MONGO_COLLECTION": "rules",
+        "MONGO_AUTH_MECHANISM": "SCRAM-SHA-256",
+    }
+
+    settings = load(environ)
+
+    assert settings.database == (
+        "mongodb://a%40b:p%2Fw@db-0,db-1/mine"
+        "?replicaSet=rs&authSource=admin&authMechanism=SCRAM-SHA-256&collection=rules"
+    )
+    assert settings.origins["storage_url"] == "MONGO_ADDR"
+    assert settings.warnings == ()
+    assert load({"MONGO_ADDR": "db:27017"}).database == "mongodb://db:27017/policy"
+
+
+def test_our_own_name_of_the_store_wins_over_the_policy_services() -> None:
+    """And parts without an address say that they do nothing."""
+    assert load({"MONGO_ADDR": "mongodb://db", "POLICY_STORAGE_URL": "memory:"}).database == "memory:"
+    assert load({"MONGO_USER": "ada"}).warnings == ("MONGO_USER has no effect without MONGO_ADDR",)

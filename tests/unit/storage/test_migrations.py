@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from policy_server.model.errors import StoreUnavailable
+from policy_server.model.policy import PolicyFilter, PolicyState
 from policy_server.storage.migrations import schema
 from policy_server.storage.sql import SqlStore
 from policy_server.storage.sqlite import SqliteFile
@@ -93,7 +95,7 @@ def test_a_database_of_a_newer_version_is_left_alone(path: Path) -> None:
     store = SqlStore(f"sqlite:///{path}")
 
     for ask in (store.migrate, store.ping):
-        with pytest.raises(StoreUnavailable, match=r"made by a newer version .*schema 9999, this one knows 0001"):
+        with pytest.raises(StoreUnavailable, match=r"made by a newer version .*schema 9999, this one knows 0002"):
             ask()
     store.close()
 
@@ -128,3 +130,36 @@ def test_steps_can_be_taken_back(path: Path) -> None:
     with closing(sqlite3.connect(path)) as plain:
         names = {name for (name,) in plain.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite%'")}
     assert names - {"alembic_version", "pk_alembic_version"} == set()
+
+
+def test_a_database_made_by_the_first_revision_keeps_everything(path: Path) -> None:
+    """Policies, revisions, documents, locks, failures, changes, leases and refresh state survive the upgrade."""
+    first = sqlite3.connect(":memory:")
+    first.executescript((Path(__file__).parent / "first_revision.sql").read_text())
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as plain:
+        first.backup(plain)
+    first.close()
+
+    store = migrate(path)
+
+    store.ping()
+    page = store.find(PolicyFilter(), limit=10)
+    ready, failed = page.records
+    assert (str(ready.id), ready.locked, ready.state) == ("rooms/pexip/service/1.0", True, PolicyState.STALE)
+    assert ready.revision is not None
+    assert (ready.revision.number, ready.revision.data, ready.revision.author) == (2, '{"b": "ü"}', "ada")
+    assert store.module(ready.revision.manifest.digest) == b"\0asm" + b"b" * 100
+    assert store.revision(ready.id, 1).source.data == '{"a": 1}'
+    assert [each.number for each in store.revisions(ready.id, limit=5)] == [2, 1]
+    assert (failed.id.name, failed.state, failed.revision) == ("worse", PolicyState.FAILED, None)
+    assert store.stamp() == 5
+    assert [change.what for change in store.changes(0)] == ["published", "locked", "failed", "failed"]
+    state = store.refresh_state(ready.id)
+    assert state is not None
+    assert (state.size, state.failures) == (12345678901, 3)
+    assert not store.acquire("job", "bob", until=datetime.max.replace(tzinfo=UTC), at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert list(store.outbox.events(after=0, limit=10)) == []
+    store.unlock(ready.id, datetime(2026, 6, 1, tzinfo=UTC), actor="eve")
+    assert [event.stamp for event in store.outbox.events(after=0, limit=10)] == [6]
+    store.close()

@@ -266,7 +266,7 @@ def digest(store: SqlStore) -> str:
 
 def set_pages(store: SqlStore, count: int) -> None:
     """Limit how large the database may grow through the one pooled connection."""
-    with closing(store._file._pool().raw_connection()) as pooled:
+    with closing(store._database._pool().raw_connection()) as pooled:
         pooled.cursor().execute(f"PRAGMA max_page_count = {count}")
 
 
@@ -463,7 +463,7 @@ def work():
         except StoreUnavailable:
             return
     raise AssertionError("used inherited connections")
-with store._file.writing():
+with store._database.writing():
     pid = child(work)
 assert ended(pid) == 0
 assert store.stamp() == 0
