@@ -8,6 +8,7 @@ from typing import Final
 
 from opa_suite.cases import Case
 from opa_suite.verdict import Kind, Verdict, judge
+from policy_server.builtins.network import Network, network_functions
 from policy_server.builtins.registry import Registry
 from policy_server.engine.policy import Policy
 from policy_server.model.errors import (
@@ -120,7 +121,10 @@ class Laboratory:
             raise ToolkitError("There is no toolkit: run scripts/setup.")
         self._toolkit = Toolkit(found, cache=load_settings().cache_dir / "toolkit", deadline=COMPILING)
         self._tests = TestFunctions()
-        self._registry = Registry.discover(self._tests.functions()).bind(self._toolkit)
+        # Three cases want localhost's addresses; nothing else is asked of a network.
+        network = Network(hosts=("localhost", "127.0.0.1", "::1"), networks=("127.0.0.0/8", "::1/128"))
+        made = network_functions(network, self._toolkit, reason="")
+        self._registry = Registry.discover(self._tests.functions(), made=made).bind(self._toolkit)
         self._modules = ModuleCache(None)
 
     def close(self) -> None:
