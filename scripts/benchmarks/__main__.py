@@ -4,10 +4,10 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import engine, reload, report, rules, start, web
+from benchmarks import engine, functions, reload, report, rules, start, web
 from benchmarks.rounds import Unmeasured, progress
 
-_ROUNDS = {"engine": 5, "rules": 3, "http": 3, "start": 5, "reload": 5}
+_ROUNDS = {"builtins": 1, "engine": 5, "rules": 3, "http": 3, "start": 5, "reload": 5}
 
 
 def main() -> int:
@@ -39,7 +39,14 @@ def _chosen(bench: str, *, memory: bool) -> Callable[..., report.Report]:
     watching = {"engine": engine.memory, "reload": reload.memory}
     if memory:
         return lambda _rounds, *, quick: watching[bench](quick=quick)
-    return {"engine": engine.run, "rules": rules.run, "http": web.run, "start": start.run, "reload": reload.run}[bench]
+    return {
+        "builtins": functions.run,
+        "engine": engine.run,
+        "rules": rules.run,
+        "http": web.run,
+        "start": start.run,
+        "reload": reload.run,
+    }[bench]
 
 
 def _parser() -> argparse.ArgumentParser:
