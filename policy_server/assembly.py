@@ -246,6 +246,7 @@ class Assembly:
         self.catalog.sync()
         self.catalog.preload(route.policy for route in self.routes.values() if route.enabled)
         self._start("catalog", self.catalog.watch)
+        self._start("follow", lambda stop: self.store.follow(self.catalog.wake, stop))
         if background:
             self._start("background", self.background.supervise)
 

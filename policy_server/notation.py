@@ -313,7 +313,7 @@ def shown(value: object) -> str:
         return ",".join(_pair(item) if isinstance(item, tuple) else str(item) for item in value)
     if value is None:
         return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def covered(value: object) -> str:

@@ -4,7 +4,8 @@ Store methods raise StoreUnavailable when the backend cannot be reached; that
 is not repeated below. All datetimes carry a zone.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -324,6 +325,13 @@ class Store(PolicyStore, LeaseStore, RefreshStore, Protocol):
     @property
     def keys(self) -> KeyStore:
         """Keys that bundles are trusted by."""
+
+    def follow(self, changed: Callable[[], None], stop: threading.Event) -> None:
+        """Call ``changed`` whenever somebody changed a policy, until told to stop.
+
+        Returns at once where the backend cannot tell. It only makes known sooner what asking for the stamp tells
+        anyway, so it never raises; nothing may rely on it.
+        """
 
     def tidy(self) -> None:
         """Drop what nothing refers to any more, such as leftovers of processes that were killed."""

@@ -166,26 +166,37 @@ def leave() -> None:
 def _sweep() -> None:
     """Stop the servers of runs whose processes have all gone, also of runs that were killed."""
     for place in _RUNS.glob("*-*"):
-        users = list((place / "users").glob("*"))
-        if any(Path("/proc", user.name).exists() for user in users) or not (place / "pid").exists():
+        if any(Path("/proc", user.name).exists() for user in (place / "users").glob("*")):
             continue
-        pid = int((place / "pid").read_text())
-        with suppress(OSError):
-            command = Path("/proc", str(pid), "cmdline").read_bytes()
-            # Only what was started here: a number may mean another process by now.
-            if str(place).encode() in command or str(_JARS).encode() in command:
-                os.kill(pid, signal.SIGQUIT if b"postgres" in command.split(b"\0")[0] else signal.SIGKILL)
-                _reap(pid)
-        shutil.rmtree(place, ignore_errors=True)
+        if (place / "pid").exists():
+            _end(int((place / "pid").read_text()), place)
+        # The server's own processes may still write a file or two.
+        for _ in range(50):
+            shutil.rmtree(place, ignore_errors=True)
+            if not place.exists():
+                break
+            time.sleep(0.05)
 
 
-def _reap(pid: int) -> None:
-    for _ in range(200):
-        with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        if not Path("/proc", str(pid)).exists():
+def _end(pid: int, place: Path) -> None:
+    with suppress(OSError):
+        command = Path("/proc", str(pid), "cmdline").read_bytes()
+        # Only what was started here: a number may mean another process by now.
+        if str(place).encode() not in command and str(_JARS).encode() not in command:
             return
-        time.sleep(0.05)
+        os.kill(pid, signal.SIGQUIT if b"postgres" in command.split(b"\0")[0] else signal.SIGKILL)
+        while _runs(pid):
+            time.sleep(0.02)
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a process goes on; one that has ended and waits for its parent does not."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -5,7 +5,7 @@ child from the fork on. More than one worker needs a store that they share.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -237,6 +237,9 @@ class MemoryStore(Around):
 
     def ping(self) -> None:
         """Answer; memory is always there."""
+
+    def follow(self, changed: Callable[[], None], stop: threading.Event) -> None:
+        """Return at once; nobody else changes anything here."""
 
     def tidy(self) -> None:
         """Do nothing; nothing is ever left over."""

@@ -33,6 +33,9 @@ _LIMITS: Final[dict[str, Any]] = {
 _PROMISES: Final[dict[str, Any]] = {"w": "majority", "wtimeoutMS": 15000, "readConcernLevel": "majority"}
 
 
+_STREAMING: Final = frozenset({"ReplicaSetWithPrimary", "ReplicaSetNoPrimary", "Sharded"})
+
+
 class MongoServer:
     """Gives the collections of one database; safe for threads, processes and forks."""
 
@@ -75,6 +78,12 @@ class MongoServer:
                     self._client = self._connect()
                 client = self._client
         return client[self._name]
+
+    def has_streams(self) -> bool:
+        """Tell whether this deployment has change streams: replica sets and sharded clusters have."""
+        client = self.database.client
+        client.admin.command("ping")
+        return client.topology_description.topology_type_name in _STREAMING
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""

@@ -1,6 +1,7 @@
 """The store that keeps everything in MongoDB, beside what the original policy service kept there."""
 
 import re
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -236,6 +237,10 @@ class MongoStore(Around):
         """Prove that the database is there and is one that this version knows."""
         with self._server.explained(within=5):
             self._journal.prepare()
+
+    def follow(self, changed: Callable[[], None], stop: threading.Event) -> None:
+        """Follow a change stream where the deployment has them."""
+        self._journal.follow(changed, stop)
 
     def tidy(self) -> None:
         """Drop contents that nothing refers to: those of writers that were killed before their commit."""

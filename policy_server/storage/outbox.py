@@ -111,8 +111,9 @@ class ShelfOutbox:
         gone = 0
         for state in (DeliveryState.DELIVERED, DeliveryState.DEAD):
             gone += self._deliveries.remove(Wanted(equals={"state": str(state)}, until=("settled_at", before)))
-        waiting = {row["stamp"] for row in self._deliveries.select(Wanted(equals={"state": "pending"}))}
+        waiting = {cast(int, row["stamp"]) for row in self._deliveries.select(Wanted(equals={"state": "pending"}))}
         # Also events that nobody ever handed on: without targets they would be kept for ever.
+        gone += self._events.remove(Wanted(until=("at", before), before=event_key(min(waiting)) if waiting else None))
         for row in self._events.select(Wanted(until=("at", before))):
             if _stamp(row) not in waiting:
                 gone += self._events.remove(Wanted(equals={"id": row["id"]}))

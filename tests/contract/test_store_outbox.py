@@ -210,6 +210,16 @@ def test_pruning_drops_what_is_old_and_settled(store: Store) -> None:
     assert store.outbox.pending() == 1
 
 
+def test_pruning_looks_behind_an_event_that_has_to_stay(store: Store) -> None:
+    """Only that one is kept, whatever came before and after it."""
+    for mark in "abc":
+        publish(store, mark=mark, at=NOON)
+    store.outbox.dispatch(store.outbox.undispatched(10)[1], ["nats"], at=NOON)
+
+    assert store.outbox.prune(later(1)) == 2
+    assert [each.stamp for each in told(store)] == [2]
+
+
 def test_several_processes_never_deliver_the_same_claim(shared_url: str) -> None:
     """Of those that claim at once each gets its own."""
     store = open_store(shared_url)

@@ -7,7 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from policy_server.model.errors import CompileError, InvalidSource, PolicyNotFound, StoreUnavailable, ToolkitMissing
+from policy_server.model.errors import (
+    CompileError,
+    InvalidSource,
+    PolicyNotFound,
+    RevisionNotFound,
+    StoreUnavailable,
+    ToolkitMissing,
+)
 from policy_server.model.policy import CompiledPolicy, PolicyId, PolicySource, PolicyState
 from policy_server.publishing.publisher import SourcePublisher
 from policy_server.publishing.turns import Turns
@@ -217,6 +224,28 @@ def test_a_deleted_policy_is_gone(publisher, store: MemoryStore, announced: list
     assert announced[-1] == store.stamp()
     with pytest.raises(PolicyNotFound):
         publisher.delete(ID, author="me")
+
+
+def test_a_deletion_says_who_and_when(publisher, store: MemoryStore) -> None:
+    """Whoever follows the events learns it."""
+    publisher.publish(SOURCE, author="me")
+    publisher.delete(ID, author="you")
+
+    event = store.outbox.events(after=0, limit=9)[-1]
+    assert (event.type, event.actor, event.at) == ("deleted", "you", AT)
+
+
+def test_rolling_back_publishes_an_old_source_as_a_new_revision(publisher, store: MemoryStore) -> None:
+    """History only grows; the newest one is by whoever rolled back."""
+    first = publisher.publish(SOURCE, author="me")
+    publisher.publish(replace(SOURCE, rego=SOURCE.rego + "\n# newer\n"), author="me")
+
+    back = publisher.roll_back(ID, 1, author="you")
+
+    assert (back.number, back.source, back.author) == (3, first.source, "you")
+    assert store.get(ID).revision == back
+    with pytest.raises(RevisionNotFound):
+        publisher.roll_back(ID, 9, author="you")
 
 
 def test_a_lock_survives(publisher, store: MemoryStore) -> None:

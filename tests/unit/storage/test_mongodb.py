@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,7 +28,7 @@ from policy_server.model.policy import (
 from policy_server.model.subscriber import SubscriberState
 from policy_server.ports import Store
 from policy_server.storage.mongo_journal import Journal
-from policy_server.storage.mongo_server import Document
+from policy_server.storage.mongo_server import Document, MongoServer
 from policy_server.storage.mongodb import MongoStore
 from policy_server.storage.opening import open_store
 
@@ -367,6 +368,36 @@ def test_a_server_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
         os.killpg(running.pid, signal.SIGCONT)
         store.close()
         stop(running)
+
+
+def test_without_change_streams_following_ends_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-alone server is not asked; one that looks like a replica set and refuses is not asked again."""
+    if os.environ.get("MONGODB_TEST_URI"):
+        pytest.skip("the named server may have change streams")
+    store.follow(pytest.fail, threading.Event())
+
+    monkeypatch.setattr(MongoServer, "has_streams", lambda _: True)
+    store.follow(pytest.fail, threading.Event())
+
+    publish(store)
+    assert store.stamp() == 1
+
+
+def test_a_change_stream_tells_of_changes(url: str, store: Store) -> None:
+    """Where the deployment has them."""
+    if not store._server.has_streams():  # type: ignore[attr-defined]
+        pytest.skip("CHANGE STREAMS ARE NOT TESTED: MONGODB_TEST_URI does not name a replica set")
+    told, stop = threading.Event(), threading.Event()
+    following = threading.Thread(target=store.follow, args=(told.set, stop))
+    following.start()
+    other = open_store(url)
+
+    while not told.wait(0.1):
+        publish(other, str(other.stamp()))
+
+    stop.set()
+    following.join()
+    other.close()
 
 
 def test_a_fork_leaves_the_connections_to_the_parent(store: Store) -> None:

@@ -1,0 +1,35 @@
+"""What one process does beside the requests."""
+
+import threading
+import time
+from datetime import timedelta
+
+from policy_server.assembly import assemble, now
+from policy_server.model.audit import AuditFilter, AuditRecord
+from policy_server.model.cache import CacheKey
+from policy_server.model.policy import Failure, PolicyId
+from policy_server.settings import load_settings
+
+
+def test_what_ran_out_is_dropped() -> None:
+    """Cached values at their end, events and audit records at the age that the settings say; nothing else."""
+    assembly = assemble(load_settings(environ={"POLICY_STORAGE_URL": "memory:", "POLICY_KEEP_AUDIT": "1h"}))
+    store, at = assembly.store, now()
+    store.cache.put(CacheKey("old"), 1, until=at)
+    store.cache.put(CacheKey("new"), 1, until=at + timedelta(hours=1))
+    for age in (1, 40):
+        store.fail(PolicyId("r", "g", "n", str(age)), Failure("c", "m", at - timedelta(days=age), "d"))
+        store.audit.record(AuditRecord(at - timedelta(hours=age - 0.5), "ada", "lock", "x"))
+    halt = threading.Event()
+
+    tidying = threading.Thread(target=assembly._tidy, args=(halt,))
+    tidying.start()
+    while len(store.audit.find(AuditFilter(), limit=9).records) > 1:
+        time.sleep(0.01)
+    halt.set()
+    tidying.join()
+
+    assert store.cache.purge(at) == 0
+    assert store.cache.get(CacheKey("new"), at=at) == 1
+    assert [event.policy.version for event in store.outbox.events(after=0, limit=9)] == ["1"]
+    assembly.close()
