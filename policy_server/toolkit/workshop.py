@@ -61,10 +61,11 @@ class Workshop:
             return self._open
 
     def run(self, work: Callable[[Instance], T], seconds: float) -> T:
-        """Do work with an instance, stopping it after ``seconds``; what it raises costs the instance."""
+        """Do work with an instance within ``seconds``, waiting for one included; what it raises costs the instance."""
+        until = time.monotonic() + seconds
         ready = self._open or self.open()
         instance = ready.pool.take(seconds)
-        epochs = ready.ticker.begin(time.monotonic() + seconds)
+        epochs = ready.ticker.begin(until)
         try:
             instance.allow(epochs)
             result = work(instance)

@@ -1,5 +1,6 @@
 """One usual call of each of OPA's functions, over one input."""
 
+import re
 from typing import Final
 
 INPUT: Final[dict[str, object]] = {
@@ -206,3 +207,29 @@ def calls() -> list[str]:
     """Return the calls, as Rego expressions."""
     parts = (_TEXTS, _NUMBERS, _COLLECTIONS, _ENCODINGS, _SECURITY, _OTHERS)
     return [line for part in parts for line in part.strip().splitlines()]
+
+
+_OPERATORS: Final = {
+    "+": "plus",
+    "-": "minus",
+    "*": "mul",
+    "/": "div",
+    "%": "rem",
+    "&": "and",
+    "|": "or",
+    "in": "internal.member_2",
+    "==": "equal",
+    "<": "lt",
+}
+
+
+def function_of(call: str) -> str:
+    """Return the name of the function that a sample calls."""
+    named = re.match(r"([a-z0-9_.]+)\(", call)
+    if named is not None:
+        return named[1]
+    if call.startswith("["):
+        return "walk" if "walk(" in call else "iteration"
+    return _OPERATORS[
+        next(word for word in re.sub(r"\{[^}]*\}|\"[^\"]*\"", "x", call).split()[1:] if word in _OPERATORS)
+    ]
