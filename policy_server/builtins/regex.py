@@ -22,6 +22,13 @@ _UNSURE: Final = re.compile(r"\\[pPCx0]|\(\?P?<|\(\?[a-zA-Z-]*U")
 
 _FLAGS: Final = "(?"
 
+MOST_PATTERN: Final = 512
+MOST_VALUE: Final = 4096
+"""Characters of a pattern and a value that are matched here.
+
+SECURITY: RE2 takes time in proportion to both multiplied, and no deadline interrupts it; the toolkit can be.
+"""
+
 _options = re2.Options()
 _options.log_errors = False
 
@@ -29,6 +36,8 @@ _options.log_errors = False
 @builtin("regex.match", args=("string", "string"), result="boolean", known_to_opa=True)
 def match(_: Call, pattern: str, value: str) -> bool:
     """Return whether the pattern matches somewhere in the value."""
+    if len(value) > MOST_VALUE or len(pattern) > MOST_PATTERN:
+        raise OpaKnows
     compiled = _compiled(pattern)
     # With flags, letters may fold into other alphabets, and of that there are versions too.
     if compiled is None or (_FLAGS in pattern and not value.isascii()):
