@@ -36,6 +36,7 @@ ENV PATH=/opt/policy-server/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     POLICY_HOST=0.0.0.0 \
     POLICY_PORT=8080 \
+    POLICY_AUTH_ENABLED=true \
     POLICY_STATE_DIR=/data \
     POLICY_CACHE_DIR=/data/cache \
     POLICY_LOG_FORMAT=json

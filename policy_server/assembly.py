@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 
+from policy_server.admission import Admission, announce, first_token
 from policy_server.api.app import App, make_app
 from policy_server.api.metrics import Metrics
 from policy_server.api.parts import ApiOptions, Parts
@@ -160,6 +161,11 @@ class Assembly:
         return ForeignFeed(self.store, self.publisher)
 
     @cached_property
+    def admission(self) -> Admission:
+        """Who may come in."""
+        return Admission(self.settings, lambda: self.store.tokens, now)
+
+    @cached_property
     def metrics(self) -> Metrics:
         """What is counted."""
         return Metrics()
@@ -203,8 +209,8 @@ class Assembly:
         may_send = allowed_for(str(revision.id), self.settings.http_send_policies)
         return self._load_text(wasm, revision.data, None if may_send else self._quiet)
 
-    def app(self) -> App:
-        """Return the WSGI application."""
+    def app(self, *, local: bool = False) -> App:
+        """Return the WSGI application; ``local`` for commands, which need not say who they are."""
         settings = self.settings
         options = ApiOptions(
             max_body=settings.max_body,
@@ -217,6 +223,8 @@ class Assembly:
         subsystems = {"background": self.background.status, "toolkit": self._toolkit_status}
         if settings.folders:
             subsystems["folders"] = self._folder_status
+        if self.admission.keys is not None:
+            subsystems["keys"] = self.admission.keys.status
         return make_app(
             Parts(
                 answers=self.answers,
@@ -231,6 +239,8 @@ class Assembly:
                 options=options,
                 subsystems=subsystems,
                 explainer=self.explainer if settings.explain else None,
+                gate=self.admission.gate(local=local),
+                tokens=self.admission.tokens,
             )
         )
 
@@ -245,8 +255,12 @@ class Assembly:
             self.bundled.seed()
         self.catalog.sync()
         self.catalog.preload(route.policy for route in self.routes.values() if route.enabled)
+        if self.settings.storage_url == "memory:":
+            announce(first_token(self.settings, self.admission.tokens))
         self._start("catalog", self.catalog.watch)
         self._start("follow", lambda stop: self.store.follow(self.catalog.wake, stop))
+        if self.settings.auth_enabled:
+            self._start("auth", self.admission.watch)
         if background:
             self._start("background", self.background.supervise)
 

@@ -22,16 +22,20 @@ ALIASES: Final[Mapping[str, str]] = {
     "METRICS_ADDR": "metrics_address",
     "EXTERNAL_HTTP_ADDR": "external_url",
     "REFRESHER_POLL_INTERVAL": "refresh_poll",
+    "AUTH_ENABLED": "auth_enabled",
+    "AUTH_JWK_URL": "auth_jwk_url",
+    "AUTH_REFRESH_INTERVAL": "auth_refresh_interval",
+    "IP_FILTER_ENABLE": "ip_filter_enable",
+    "IP_FILTER_ALLOWED_IPS": "ip_filter_allowed_ips",
+    "OAUTH_CLIENT_ID": "oauth_client_id",
+    "OAUTH_CLIENT_SECRET": "oauth_client_secret",
+    "OAUTH_TOKEN_URL": "oauth_token_url",
 }
 """Another product's name → our setting. Our own name wins where both are set."""
 
 REFUSED: Final[Mapping[str, str]] = {
     "POLICY_REPOSITORY_CLONE_URL": "this release cannot clone a Git repository yet; check it out beside the server "
     "and name the folder in POLICY_FOLDERS (repository=path)",
-    "AUTH_ENABLED": "this release cannot check bearer tokens yet, and would answer everybody; unset it only "
-    "when something in front of the server checks them",
-    "IP_FILTER_ENABLE": "this release cannot filter by address yet, and would answer everybody; unset it only "
-    "when something in front of the server filters",
 }
 """Names whose being ignored would be dangerous, and what to do instead."""
 
@@ -50,25 +54,22 @@ IGNORED: Final[Mapping[str, str]] = {
     "NATS_ADDR": "no events are sent yet",
     "NATS_SUBJECT": "no events are sent yet",
     "AUTO_IMPORT_POLL_INTERVAL": "there is no automatic import yet",
-    "AUTH_JWK_URL": "bearer tokens are not checked yet",
-    "AUTH_REFRESH_INTERVAL": "bearer tokens are not checked yet",
-    "OAUTH_CLIENT_ID": "outgoing requests carry no tokens yet",
-    "OAUTH_CLIENT_SECRET": "outgoing requests carry no tokens yet",
-    "OAUTH_TOKEN_URL": "outgoing requests carry no tokens yet",
-    "IP_FILTER_ALLOWED_IPS": "addresses are not filtered yet",
     "USE_NGROK": "there is no development tunnel",
     "NGROK_TOKEN": "there is no development tunnel",
     "NGROK_STATIC_DOMAIN": "there is no development tunnel",
 }
 """Names of what this release does not have, and what that means."""
 
-KNOWN: Final = frozenset({CONFIG_FILE, *REFUSED, *IGNORED})
+TOKEN: Final = "POLICY_TOKEN"  # noqa: S105 - the name of a variable
+"""What commands show to a running server; the server itself does not read it."""
+
+KNOWN: Final = frozenset({CONFIG_FILE, TOKEN, *REFUSED, *IGNORED})
 """Names that begin like ours and are no settings."""
 
 MONGO: Final = "MONGO_ADDR"
 _MONGO_PARTS: Final = ("MONGO_USER", "MONGO_PASS", "MONGO_DBNAME", "MONGO_COLLECTION", "MONGO_AUTH_MECHANISM")
 
-_SWITCHES: Final = frozenset({"AUTH_ENABLED", "IP_FILTER_ENABLE", "USE_NGROK"})
+_SWITCHES: Final = frozenset({"USE_NGROK"})
 _OFF: Final = frozenset({"", "0", "f", "false", "no", "off"})
 
 # A Kubernetes service called `policy…` puts these into every container beside it.

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
+from policy_server.auth.certificates import parse_known
+from policy_server.auth.rules import ALGORITHMS
 from policy_server.model.duration import parse_duration
 from policy_server.model.policy import PolicyId
+from policy_server.model.principal import parse_grant
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -283,7 +286,67 @@ def _host(value: object) -> str:
     return text
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(_items(value))
+
+
+def _urls(value: object) -> tuple[str, ...]:
+    return tuple(_url(item) for item in _items(value))
+
+
+def _algorithms(value: object) -> tuple[str, ...]:
+    found = tuple(_items(value))
+    if not found or not set(found) <= set(ALGORITHMS):
+        raise ValueError(f"some of {', '.join(ALGORITHMS)}")
+    return found
+
+
+def _addresses(value: object) -> tuple[str, ...]:
+    found = tuple(_items(value))
+    try:
+        for item in found:
+            ipaddress.ip_network(item, strict=False)
+    except ValueError as error:
+        raise ValueError("addresses or networks (10.0.0.0/8, fd00::/8), separated by commas") from error
+    return found
+
+
+def _scopes(value: object) -> tuple[str, ...]:
+    texts = value.split() if isinstance(value, str) and "," not in value else _items(value)
+    return tuple(str(parse_grant(text)) for text in texts)
+
+
+def _certificates(value: object) -> str:
+    if isinstance(value, Mapping):
+        value = "; ".join(f"{identity} => {scopes}" for identity, scopes in value.items())
+    text = _text(value)
+    parse_known(text)
+    return text
+
+
+def _secret(value: object) -> SecretStr | None:
+    text = _text(value)
+    return SecretStr(text) if text else None
+
+
+def _header(value: object) -> str:
+    text = _text(value)
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", text) is None:
+        raise ValueError("the name of a header")
+    return text
+
+
 TEXT: Final = Kind("text", _text)
+TEXTS: Final = Kind("texts, separated by commas", _texts)
+URLS: Final = Kind("`http://` or `https://` addresses, separated by commas", _urls)
+ALGORITHM_NAMES: Final = Kind("names of algorithms (RFC 7518), separated by commas", _algorithms)
+ADDRESSES: Final = Kind("addresses or networks (`10.0.0.0/8`), separated by commas", _addresses)
+SCOPES: Final = Kind("scopes such as `evaluate` or `read:repository`, separated by spaces", _scopes)
+CERTIFICATES: Final = Kind(
+    "`subject => scopes`, several separated by `;` or lines (a table in the file)", _certificates
+)
+SECRET: Final = Kind("text", _secret)
+HEADER: Final = Kind("the name of a header", _header)
 SWITCH: Final = Kind("`true` or `false`", _yes_or_no)
 PATH: Final = Kind("a path", _path)
 OPTIONAL_PATH: Final = Kind("a path, or empty", _optional_path)
@@ -309,6 +372,8 @@ def shown(value: object) -> str:
     """Write a value the way its reader takes it, secrets included."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
     if isinstance(value, list | tuple):
         return ",".join(_pair(item) if isinstance(item, tuple) else str(item) for item in value)
     if value is None:

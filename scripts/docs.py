@@ -23,7 +23,7 @@ columns are separated by tabs, and `--format json` is for programs.
 | 1 | the answer is no: undefined, not formatted, tests fail, the policy is wrong or not there |
 | 2 | the command line cannot be understood |
 | 3 | the configuration or the installation cannot be used |
-| 4 | a server or the store cannot be reached |
+| 4 | a server or the store cannot be reached, or does not let you in |
 | 5 | refused in this state: already locked, not locked |
 
 """

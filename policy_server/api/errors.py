@@ -4,7 +4,7 @@ import logging
 import re
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -21,9 +21,12 @@ from policy_server.model.errors import (
     Busy,
     EntrypointNotFound,
     EvaluationError,
+    Forbidden,
     InputError,
     InputTooLarge,
     InvalidSource,
+    KeysUnavailable,
+    NotAuthenticated,
     NotFound,
     NotLocked,
     OutputInvalid,
@@ -72,6 +75,9 @@ _COMMON: Final[Table] = MappingProxyType(
         InputError: Answer(400, 1),
         NotFound: Answer(404, 5),
         PolicyNotFound: Answer(404, 5, "policy not found"),
+        NotAuthenticated: Answer(401, 2),
+        Forbidden: Answer(403, 3),
+        KeysUnavailable: Answer(503, 8),
         AlreadyLocked: Answer(403, 3, "policy is already locked"),
         NotLocked: Answer(403, 3, "policy is unlocked"),
         RefreshRunning: Answer(409, 4),
@@ -115,13 +121,20 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
 """By operation; an operation that is not here uses the common answers."""
 
 
+Noted = Callable[[ApiRequest, falcon.Response, PolicyServerError], None]
+"""Hears of errors of ours before they are answered; may set headers."""
+
+
 class ErrorAnswers:
     """Writes errors in the shape of the route they happened on."""
 
-    def __init__(self, shapes: Mapping[str, Shape], operations: Mapping[tuple[str, str], str]) -> None:
-        """Take the shape of each path template and the operation of each method on one."""
+    def __init__(
+        self, shapes: Mapping[str, Shape], operations: Mapping[tuple[str, str], str], noted: Noted | None = None
+    ) -> None:
+        """Take the shape of each path template, the operation of each method on one, and who hears of errors."""
         self._shapes = shapes
         self._operations = operations
+        self._noted = noted
 
     def attach(self, app: falcon.App[ApiRequest, falcon.Response]) -> None:
         """Make an application answer errors this way."""
@@ -137,6 +150,8 @@ class ErrorAnswers:
             log.warning(
                 "%s failed: %s", operation or "request", error, extra={"action": "failed", "request_id": req.request_id}
             )
+        if self._noted is not None:
+            self._noted(req, resp, error)
         self._write(req, resp, error, answer)
 
     def on_surprise(self, req: ApiRequest, resp: falcon.Response, error: Exception, _params: object) -> None:

@@ -174,7 +174,7 @@ class Validation:
         schema = self._schema_of(named)
         decision = self._asking.ask(req, named)
         document = unwrap(decision.result)
-        self._check(named, schema, document)
+        self._check(named, schema, document, req.principal.name)
         _show(resp, decision, document)
 
     on_post = on_get
@@ -188,16 +188,16 @@ class Validation:
             raise SchemaNotFound
         return schema
 
-    def _check(self, policy: PolicyId, schema: str, document: bytes) -> None:
+    def _check(self, policy: PolicyId, schema: str, document: bytes, actor: str) -> None:
         try:
             self._schemas.validate(schema, document)
         except OutputInvalid:
             if self._lock_on_failure:
-                self._lock(policy)
+                self._lock(policy, actor)
             raise
 
-    def _lock(self, policy: PolicyId) -> None:
+    def _lock(self, policy: PolicyId, actor: str) -> None:
         try:
-            self._store.lock(policy, self._clock())
+            self._store.lock(policy, self._clock(), actor=actor)
         except AlreadyLocked:
             return  # another request was first

@@ -16,15 +16,15 @@ class Locks:
         self._clock = clock
 
     def on_post(
-        self, _req: ApiRequest, resp: falcon.Response, repository: str, group: str, policy: str, version: str
+        self, req: ApiRequest, resp: falcon.Response, repository: str, group: str, policy: str, version: str
     ) -> None:
         """Lock."""
-        self._store.lock(PolicyId(repository, group, policy, version), self._clock())
+        self._store.lock(PolicyId(repository, group, policy, version), self._clock(), actor=req.principal.name)
         resp.data = b""
 
     def on_delete(
-        self, _req: ApiRequest, resp: falcon.Response, repository: str, group: str, policy: str, version: str
+        self, req: ApiRequest, resp: falcon.Response, repository: str, group: str, policy: str, version: str
     ) -> None:
         """Unlock."""
-        self._store.unlock(PolicyId(repository, group, policy, version), self._clock())
+        self._store.unlock(PolicyId(repository, group, policy, version), self._clock(), actor=req.principal.name)
         resp.data = b""

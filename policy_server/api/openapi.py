@@ -11,7 +11,9 @@ import msgspec
 from policy_server.api.errors import PROBLEM_JSON, Shape
 from policy_server.api.models import Fault, ProblemDocument, ServiceError
 from policy_server.api.request import ApiRequest
+from policy_server.api.roles import Open, need_of
 from policy_server.api.table import Param, Route
+from policy_server.model.principal import Role
 from policy_server.model.values import Json
 from policy_server.version import VERSION
 
@@ -48,7 +50,8 @@ class OpenApiDocument:
         for route in self._routes:
             paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
         answers = {each for route in self._routes for each in (route.answer, route.other) if each is not None}
-        models = sorted({*answers, ServiceError, Fault, ProblemDocument}, key=lambda model: model.__name__)
+        bodies = {route.body for route in self._routes if route.body is not None}
+        models = sorted({*answers, *bodies, ServiceError, Fault, ProblemDocument}, key=lambda model: model.__name__)
         _, components = msgspec.json.schema_components(models, ref_template=_REF)
         return {
             "openapi": "3.1.0",
@@ -61,7 +64,10 @@ class OpenApiDocument:
             "paths": paths,
             "components": {
                 "schemas": components,
-                "securitySchemes": {"pexip": {"type": "http", "scheme": "basic"}},
+                "securitySchemes": {
+                    "pexip": {"type": "http", "scheme": "basic"},
+                    "bearer": {"type": "http", "scheme": "bearer", "description": "An API token or a JSON Web Token."},
+                },
             },
         }
 
@@ -72,7 +78,7 @@ def _operation(route: Route) -> JsonDict:
         "summary": route.summary,
         "tags": [route.tag],
         "parameters": [*_path_parameters(route.path), *map(_parameter, route.params)],
-        "responses": {"200": _success(route), **{str(status): _fault(route, status) for status in route.faults}},
+        "responses": {"200": _success(route), **{str(status): _fault(route, status) for status in _faults(route)}},
     }
     if route.takes_input:
         operation["requestBody"] = {
@@ -80,9 +86,22 @@ def _operation(route: Route) -> JsonDict:
             "required": False,
             "content": {"application/json": {"schema": {}}},
         }
+    if route.body is not None:
+        schema: JsonDict = {"$ref": _REF.format(name=route.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if route.shape is Shape.PEXIP:
         operation["security"] = [{}, {"pexip": []}]
+    need = need_of(route.operation)
+    if not isinstance(need, Open):
+        operation["security"] = [{}, {"bearer": []}]
+        operation["x-required-role"] = str(need if isinstance(need, Role) else need.role)
     return operation
+
+
+def _faults(route: Route) -> list[int]:
+    """Return what a route may answer instead, with what any route does that needs a role."""
+    needy = not isinstance(need_of(route.operation), Open)
+    return sorted({*route.faults, *((401, 403) if needy else ())})
 
 
 def _path_parameters(path: str) -> list[Json]:

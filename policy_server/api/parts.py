@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from policy_server.api.metrics import Metrics
+from policy_server.auth.gate import Gate
+from policy_server.auth.proxies import Proxies
+from policy_server.auth.tokens import Tokens
 from policy_server.engine.catalog import Ready
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
@@ -46,7 +49,8 @@ class Parts:
     ``find`` is the catalog's: what answers for a policy in this worker, or why nothing does.
     ``subsystems`` are named statuses that health pages show but that never make
     the server unready: the toolkit, background work, feeds. ``explainer`` is None
-    where nobody may ask for explanations.
+    where nobody may ask for explanations. ``gate`` knows callers; by default everybody
+    may do everything. ``tokens`` are made of the store when they are not given.
     """
 
     answers: Answers
@@ -61,3 +65,5 @@ class Parts:
     options: ApiOptions = field(default_factory=ApiOptions)
     subsystems: Mapping[str, Callable[[], Status]] = field(default_factory=dict)
     explainer: Explainer | None = None
+    gate: Gate = field(default_factory=lambda: Gate(proxies=Proxies(())))
+    tokens: Tokens | None = None

@@ -11,6 +11,7 @@ from policy_server.api import query
 from policy_server.api.models import FailureView, PolicyDetail, PolicyList, PolicyView, RefreshView
 from policy_server.api.request import ApiRequest
 from policy_server.model.policy import Page, PolicyFilter, PolicyId, PolicyRecord
+from policy_server.model.principal import Role
 from policy_server.model.refresh import RefreshState
 from policy_server.ports import Store
 
@@ -39,7 +40,10 @@ class Policies:
         wanted, extras = _filter(req), _extras(req)
         page = self._page(wanted, query.integer(req, "limit", least=1, most=MOST), query.text(req, "cursor"))
         states = {state.id: state for state in self._store.refresh_states()} if page.records else {}
-        views = [_view(record, states.get(record.id), extras) for record in page.records]
+        # A page may have fewer than its limit for who may not see all repositories.
+        seen = req.principal.repositories(Role.READ)
+        records = [record for record in page.records if seen is None or record.id.repository in seen]
+        views = [_view(record, states.get(record.id), extras) for record in records]
         _answer(resp, PolicyList(views, page.next_cursor))
 
     def on_get_item(

@@ -13,7 +13,7 @@ PREFIX: Final = "/problems/"
 
 _OF_STATUS: Final = {
     400: ("bad-request", "The request cannot be understood."),
-    401: ("not-authenticated", "A user and a password are needed here."),
+    401: ("not-authenticated", "Who asks is not known: the request has no credentials, or none that count."),
     404: ("not-found", "There is no such thing."),
     405: ("method-not-allowed", "This address does not answer that method."),
     408: ("too-slow", "The request did not arrive in time."),

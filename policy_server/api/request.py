@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import falcon
 
 from policy_server.model.errors import InputTooLarge, InvalidParameter, Problem
+from policy_server.model.principal import NOBODY, Principal
 
 LONGEST_ID: Final = 128
 _CHUNK: Final = 1 << 16
@@ -21,6 +22,16 @@ class ApiRequest(falcon.Request):
     """
 
     __slots__ = ("request_id", "started_ns")
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks: NOBODY until the request was let in, and on routes that are open to everybody."""
+        found: Principal = getattr(self.context, "principal", NOBODY)
+        return found
+
+    @principal.setter
+    def principal(self, principal: Principal) -> None:
+        self.context.principal = principal
 
     def __init__(self, env: dict[str, Any], options: falcon.RequestOptions | None = None) -> None:
         """Start the clock; the id comes from the middleware, which Falcon skips for requests it refuses itself."""

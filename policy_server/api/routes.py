@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from policy_server.api import models
+from policy_server.api import models, token_views
 from policy_server.api.credentials import Credentials
 from policy_server.api.docs import DocsPages
-from policy_server.api.errors import ErrorAnswers, Shape
+from policy_server.api.errors import ErrorAnswers, Noted, Shape
 from policy_server.api.evaluation import Asking, Evaluation, Validation
 from policy_server.api.health import HealthPages, Readiness
 from policy_server.api.locks import Locks
@@ -19,6 +19,8 @@ from policy_server.api.problems import ProblemPages
 from policy_server.api.refresh import Refresh
 from policy_server.api.router import DOUBLED, MethodMap, Router
 from policy_server.api.table import Param, Route
+from policy_server.api.tokens import TokenPages
+from policy_server.auth.tokens import Tokens
 
 _POLICY: Final = "/policy/{repository}/{group}/{policy}/{version}"
 _SERVICE: Final = Shape.SERVICE
@@ -65,6 +67,19 @@ def _page(path: str, suffix: str, resource: type, summary: str, answer: type, *f
     return Route("GET", path, resource, suffix, summary, "Health", suffix, answer=answer, faults=faults)
 
 
+def _access() -> tuple[Route, ...]:
+    """API tokens."""
+    tag = "Access"
+    return (
+        Route("GET", "/v1/tokens", TokenPages, "tokens", "List API tokens, without the tokens themselves.", tag,
+              answer=token_views.TokenList, faults=(503,)),
+        Route("POST", "/v1/tokens", TokenPages, "create_token", "Make an API token; it is shown this once.", tag,
+              answer=token_views.NewToken, faults=(400, 413, 503), body=token_views.TokenRequest),
+        Route("DELETE", "/v1/tokens/{token}", TokenPages, "revoke_token", "Make an API token useless.", tag, "item",
+              answer=token_views.TokenView, faults=(404, 503)),
+    )  # fmt: skip
+
+
 ROUTES: Final = (
     _pexip("service/configuration", "service", "What is this alias?"),
     _pexip("participant/properties", "participant", "How does this participant join, if at all?"),
@@ -89,6 +104,7 @@ ROUTES: Final = (
           models.PolicyList, params=_LISTING, faults=(400, 500)),
     Route("GET", "/v1/policies/{repository}/{group}/{policy}/{version}", Policies, "show",
           "Show everything about one policy.", "Policies", "item", _SERVICE, models.PolicyDetail, faults=(404, 503)),
+    *_access(),
     _page("/livez", "livez", HealthPages, "Is the process alive?", models.Health),
     _page("/readyz", "readyz", HealthPages, "Can it decide? Add ?verbose for every check.", models.Health, 503),
     _page("/liveness", "liveness", HealthPages, "Like /livez, in the policy service's shape.", models.ServiceHealth),
@@ -127,6 +143,7 @@ def make_resources(parts: Parts) -> Mapping[type, object]:
         Locks(store, parts.clock),
         Refresh(parts.refresher),
         Policies(store),
+        TokenPages(parts.tokens or Tokens(store.tokens, parts.clock), max_body=options.max_body),
         HealthPages(readiness),
         MetricsPage(parts.metrics),
         OpenApiDocument(served(options)),
@@ -149,10 +166,10 @@ def add_routes(router: Router, parts: Parts) -> None:
         router.add(path, resources[route.resource], MethodMap(methods), pexip=route.shape is Shape.PEXIP)
 
 
-def error_answers() -> ErrorAnswers:
-    """Make who answers errors, in each route's shape."""
+def error_answers(noted: Noted | None = None) -> ErrorAnswers:
+    """Make who answers errors, in each route's shape; ``noted`` hears of them."""
     shapes = {route.path: route.shape for route in ROUTES} | {DOUBLED: Shape.PEXIP}
-    return ErrorAnswers(shapes, {(route.path, route.method): _table_of(route) for route in ROUTES})
+    return ErrorAnswers(shapes, {(route.path, route.method): _table_of(route) for route in ROUTES}, noted)
 
 
 def _table_of(route: Route) -> str:

@@ -21,8 +21,9 @@ class Route:
 
     ``resource`` answers with ``on_<method>`` or ``on_<method>_<suffix>``.
     ``operation`` is the name in the OpenAPI document and chooses the error
-    table. ``answer`` is the shape of a good answer, None when it is not JSON of
-    a known shape; ``other`` is the shape when a parameter asks for that.
+    table, and the role that is needed (api/roles.py). ``answer`` is the shape of
+    a good answer, None when it is not JSON of a known shape; ``other`` is the
+    shape when a parameter asks for that; ``body`` is that of the request.
     ``faults`` are the statuses it may answer instead.
     """
 
@@ -40,6 +41,7 @@ class Route:
     takes_input: bool = False
     faults: tuple[int, ...] = ()
     other: type | None = None
+    body: type | None = None
 
     @property
     def responder(self) -> str:

@@ -45,13 +45,17 @@ class Client(Protocol):
 class RemoteClient:
     """Talks to a running server."""
 
-    def __init__(self, url: str, *, seconds: float = _SECONDS) -> None:
-        """Take the address, with any prefix the API has there."""
+    def __init__(self, url: str, *, token: str | None = None, seconds: float = _SECONDS) -> None:
+        """Take the address, with any prefix the API has there, and the token to show; FetchError when unusable."""
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise FetchError(f"{url} is not an address such as http://127.0.0.1:8080")
         self._parts = parts
         self._seconds = seconds
+        if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+            # SECURITY: what was given is not repeated.
+            raise FetchError("The token (--token or POLICY_TOKEN) has characters that no token has.")
+        self._token = token
 
     def send(self, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
         """Send one request; FetchError when the server cannot be reached in time."""
@@ -60,7 +64,7 @@ class RemoteClient:
         where = f"{self._parts.scheme}://{self._parts.netloc.rpartition('@')[2]}"
         try:
             connection.request(
-                method, self._parts.path.rstrip("/") + target, body=body or None, headers=dict(headers or {})
+                method, self._parts.path.rstrip("/") + target, body=body or None, headers=self._headers(headers or {})
             )
             response = connection.getresponse()
             return Answer(response.status, dict(response.getheaders()), response.read())
@@ -71,6 +75,9 @@ class RemoteClient:
             raise FetchError(f"{where} cannot be reached: {reason}.") from error
         finally:
             connection.close()
+
+    def _headers(self, given: Mapping[str, str]) -> dict[str, str]:
+        return ({"Authorization": f"Bearer {self._token}"} if self._token else {}) | dict(given)
 
 
 class LocalClient:
@@ -118,12 +125,12 @@ class LocalClient:
 
 
 @contextmanager
-def open_client(settings: Settings | None, server: str | None) -> Iterator[Client]:
+def open_client(settings: Settings | None, server: str | None, token: str | None = None) -> Iterator[Client]:
     """Yield a client for a running server, or for the store of the settings when no server is named."""
     if server is not None:
-        yield RemoteClient(server)
+        yield RemoteClient(server, token=token)
         return
     from policy_server.cli.tools import open_assembly
 
     with open_assembly(settings or load_settings()) as assembly:
-        yield LocalClient(assembly.app())
+        yield LocalClient(assembly.app(local=True))

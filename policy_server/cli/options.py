@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from policy_server.environment import TOKEN
 from policy_server.model.errors import SettingsError
 from policy_server.settings import Settings, load_settings
 
@@ -28,6 +29,10 @@ Assignments = Annotated[
 Output = Annotated[Format, typer.Option("--format", "-f", help="How to write the result.")]
 Server = Annotated[
     str | None, typer.Option("--server", metavar="URL", help="Ask this running server instead of the local store.")
+]
+Token = Annotated[
+    str | None,
+    typer.Option("--token", envvar=TOKEN, show_envvar=True, metavar="TOKEN", help="Who you are to that server."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Sources = Annotated[list[Path], typer.Argument(help="Rego files or directories.", show_default=False)]

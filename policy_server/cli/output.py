@@ -8,6 +8,8 @@ import msgspec
 
 from policy_server.model.errors import (
     FetchError,
+    Forbidden,
+    NotAuthenticated,
     PolicyServerError,
     Refused,
     SettingsError,
@@ -27,6 +29,8 @@ _CODES: Final[tuple[tuple[type[PolicyServerError], int], ...]] = (
     (ToolkitError, MISCONFIGURED),
     (StoreUnavailable, UNREACHABLE),
     (FetchError, UNREACHABLE),
+    (NotAuthenticated, UNREACHABLE),
+    (Forbidden, UNREACHABLE),
     (Refused, CONFLICT),
 )
 

@@ -11,6 +11,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from policy_server.admission import check_exposure, first_token, is_loopback, remarks
+from policy_server.auth.tokens import Tokens
 from policy_server.cli import options
 from policy_server.cli.output import say
 from policy_server.environment import CONFIG_FILE
@@ -36,17 +38,21 @@ def serve(
     external_url: Annotated[str | None, typer.Option(metavar="URL", help="The address callers use.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning, error or critical.")] = None,
     log_format: Annotated[str | None, typer.Option(help="auto, json or console.")] = None,
+    allow_anonymous: Annotated[
+        bool | None, typer.Option("--allow-anonymous", help="Let everybody in, also from other machines.")
+    ] = None,
     assignments: options.Assignments = None,
 ) -> None:
     """Start the server."""
     flags: dict[str, object] = {
         "host": host, "port": port, "workers": workers, "threads": threads, "state_dir": state_dir,
         "storage_url": storage_url, "folders": folder, "bundled": bundled, "external_url": external_url,
-        "log_level": log_level, "log_format": log_format,
+        "log_level": log_level, "log_format": log_format, "allow_anonymous": allow_anonymous,
     }  # fmt: skip
     overrides = options.assigned(assignments) | options.given(flags)
     settings = options.settings_from(config, assignments, **flags)
-    for warning in settings.warnings:
+    check_exposure(settings)
+    for warning in (*settings.warnings, *remarks(settings)):
         say(f"warning: {warning}")
     check_state_dir(settings.state_dir)
     check_port(settings)
@@ -96,14 +102,26 @@ def prepare_store(settings: Settings) -> None:
     from policy_server.storage.opening import open_store
     from policy_server.toolkit.location import bundled_root
 
+    def now() -> datetime:
+        return datetime.now(UTC)
+
     try:
         store = open_store(settings.database, keep=settings.keep_revisions)
         store.ping()
         if settings.bundled:
-            BundledFeed(bundled_root(), store, lambda: datetime.now(UTC)).upgrade()
+            BundledFeed(bundled_root(), store, now).upgrade()
+        tell_token(first_token(settings, Tokens(store.tokens, now)))
         store.close()
     except StoreUnavailable as error:
         raise SettingsError(f"the store {settings.database_shown} cannot be used: {error.message}") from error
+
+
+def tell_token(file: Path | None) -> None:
+    """Say where the first admin token is, when one was made; not the token itself, because output is kept in logs."""
+    if file is not None:
+        say(f"There was no token yet, so one for the role admin was made. It is in {file}:")
+        say("make your own with it, or with this command on this machine, then revoke it and delete the file.")
+        say("  policy-server tokens create NAME --scope evaluate\n")
 
 
 def greet(settings: Settings) -> None:
@@ -113,14 +131,25 @@ def greet(settings: Settings) -> None:
     say(f"policy-server {VERSION} on {url}, {settings.workers} workers, state in {settings.state_dir}\n")
     say("Ask as a Pexip node does:")
     say(f"  curl -s '{url}/policy/v1/service/configuration?local_alias=my-vmr-kari&protocol=sip'\n")
-    say("Ask the same policy as the policy service does:")
+    say("Ask the same policy as the policy service does" + (" (with a token):" if settings.auth_enabled else ":"))
     body = '{"local": {"user": "my-vmr-kari"}}'
     pick = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"decision\"])'"
-    say(f"  curl -s '{url}/policy/{service}/evaluation' -d '{body}' | {pick}\n")
+    header = ' -H "Authorization: Bearer $POLICY_TOKEN"' if settings.auth_enabled else ""
+    say(f"  curl -s '{url}/policy/{service}/evaluation'{header} -d '{body}' | {pick}\n")
     say(f"Policies       {url}/v1/policies")
     say(f"Documentation  {url}/docs\n")
-    if settings.host not in {"127.0.0.1", "localhost", "::1"} and not settings.pexip_credentials:
-        say("warning: everybody who reaches this address is answered; POLICY_PEXIP_CREDENTIALS asks for a password")
+    if is_loopback(settings.host):
+        return
+    if not settings.pexip_credentials:
+        say(
+            "warning: everybody who reaches this address is answered like a Pexip node; "
+            "POLICY_PEXIP_CREDENTIALS asks for a password"
+        )
+    if not settings.auth_enabled:
+        say(
+            "warning: everybody who reaches this address may evaluate and change policies; "
+            "POLICY_AUTH_ENABLED=true asks for a token"
+        )
 
 
 def become_gunicorn(config: Path | None, overrides: dict[str, object]) -> NoReturn:

@@ -22,6 +22,9 @@ PolicyServerError
 │   ├── NotLocked
 │   ├── RefreshRunning        HTTP 409
 │   └── AlreadyExists         HTTP 409
+├── NotAuthenticated          HTTP 401
+├── Forbidden                 HTTP 403, known but not allowed
+├── KeysUnavailable           the issuer of tokens cannot be asked, HTTP 503
 ├── PublishError              a source that cannot become a revision, HTTP 422
 │   ├── InvalidSource         path, package, data, schema or data-config do not fit
 │   ├── CompileError          Rego errors, each with file, line and column
@@ -216,6 +219,39 @@ class AlreadyExists(Refused):
 
     slug = "already-exists"
     status = 409
+
+
+class NotAuthenticated(PolicyServerError):
+    """Who asks is not known: the request has no credentials, or none that count."""
+
+    slug = "not-authenticated"
+    status = 401
+
+    def __init__(self, message: str | None = None, *, kind: str = "missing") -> None:
+        """Say why; ``kind`` is the word that failures are counted under."""
+        super().__init__(message)
+        self.kind = kind
+
+
+class Forbidden(PolicyServerError):
+    """Who asks is known, but may not do this."""
+
+    slug = "forbidden"
+    status = 403
+
+    def __init__(self, message: str | None = None, *, kind: str = "role", needed: str = "") -> None:
+        """Say why; ``kind`` is the word that failures are counted under, ``needed`` the scope that would do."""
+        super().__init__(message)
+        self.kind = kind
+        self.needed = needed
+
+
+class KeysUnavailable(PolicyServerError):
+    """The keys of the issuer could not be fetched, so no token of its can be checked."""
+
+    slug = "keys-unavailable"
+    status = 503
+    kind = "keys"
 
 
 class PublishError(PolicyServerError):

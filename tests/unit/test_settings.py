@@ -172,14 +172,36 @@ def test_our_own_name_wins_over_the_policy_services() -> None:
     ("name", "value"),
     [
         ("POLICY_REPOSITORY_CLONE_URL", "https://git.example/policies"),
-        ("AUTH_ENABLED", "true"),
-        ("IP_FILTER_ENABLE", "1"),
     ],
 )
 def test_what_must_not_be_ignored_stops_the_start(name: str, value: str) -> None:
     """Storage and protection that this release lacks are not silently left out."""
     with pytest.raises(SettingsError, match=f"{name} is set, but this release cannot"):
         load({name: value})
+
+
+def test_the_policy_services_names_for_access_are_read() -> None:
+    """What protected the original protects here."""
+    settings = load(
+        {
+            "AUTH_ENABLED": "t",
+            "AUTH_JWK_URL": "https://issuer.example/keys",
+            "AUTH_REFRESH_INTERVAL": "10m",
+            "IP_FILTER_ENABLE": "1",
+            "IP_FILTER_ALLOWED_IPS": "10.0.0.1, fd00::/8",
+            "OAUTH_CLIENT_ID": "us",
+            "OAUTH_CLIENT_SECRET": "secret",
+            "OAUTH_TOKEN_URL": "https://issuer.example/token",
+        }
+    )
+
+    assert (settings.auth_enabled, settings.auth_jwk_url) == (True, ("https://issuer.example/keys",))
+    assert settings.auth_refresh_interval == 600.0
+    assert (settings.ip_filter_enable, settings.ip_filter_allowed_ips) == (True, ("10.0.0.1", "fd00::/8"))
+    assert (settings.oauth_client_id, settings.oauth_token_url) == ("us", "https://issuer.example/token")
+    assert settings.oauth_client_secret == SecretStr("secret")
+    assert settings.dump()["oauth_client_secret"] == "**********"
+    assert settings.warnings == ()
 
 
 def test_protection_that_is_switched_off_is_no_problem() -> None:

@@ -1,0 +1,1 @@
+"""Who asks, and may they; and tokens that we show to others."""
