@@ -171,8 +171,8 @@ class Settings:
     explain: bool = _setting(
         "Evaluation",
         notation.SWITCH,
-        "Let everybody who may evaluate a policy ask for its trace, too (`…/evaluation?explain=full`); it shows the "
-        "source, the data and all that the policy computes.",
+        "Let everybody who may evaluate and read a policy ask for its trace, too (`…/evaluation?explain=full`); it "
+        "shows the source, the data and all that the policy computes.",
         default=False,
     )
     worker_poll: float = _setting(

@@ -12,6 +12,7 @@ from policy_server.api.models import Explanation
 from policy_server.api.parts import ApiOptions
 from policy_server.api.query import text
 from policy_server.api.request import ApiRequest, Headers, integer_header, is_token, read_body, refused
+from policy_server.auth.gate import require
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
 from policy_server.model.decision import Decision, Explained, Level, Question
@@ -25,6 +26,7 @@ from policy_server.model.errors import (
     SchemaNotFound,
 )
 from policy_server.model.policy import PolicyId
+from policy_server.model.principal import Role
 from policy_server.ports import Clock, PolicyStore
 from policy_server.publishing.schema import OutputSchemas
 
@@ -147,6 +149,8 @@ class Evaluation:
             decision = self._asking.ask(req, named)
             _show(resp, decision, unwrap(decision.result))
         else:
+            # A trace shows source and data.
+            require(req.principal, Role.READ, repository)
             explained = self._asking.explain(req, named, level)
             _show(resp, explained.decision, _document(explained))
 
