@@ -69,6 +69,8 @@ def _read_key(entry: object) -> PublicKey | None:
         return None
     if entry.get("kty") not in {"RSA", "EC", "OKP"}:  # SECURITY: no shared secrets
         return None
+    if entry["kty"] == "RSA" and len(str(entry.get("n"))) * 6 < SMALLEST_RSA:
+        return None
     public = {name: value for name, value in entry.items() if name not in {"d", "p", "q", "dp", "dq", "qi", "oth"}}
     try:
         key = JWKRegistry.import_key(public)

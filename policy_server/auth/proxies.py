@@ -49,8 +49,9 @@ class Networks:
         self._networks: tuple[Network, ...] = tuple(ipaddress.ip_network(entry, strict=False) for entry in entries)
 
     def __contains__(self, address: object) -> bool:
-        """Tell whether an address is in one of them."""
-        return any(address in network for network in self._networks)
+        """Tell whether an address is in one of them; what is no address is in none."""
+        known = isinstance(address, IPv4Address | IPv6Address)
+        return known and any(address in network for network in self._networks)
 
 
 class Proxies:
