@@ -1,6 +1,7 @@
 """Lets requests in: who asks, and whether they may have what they ask for."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -17,6 +18,9 @@ from policy_server.model.principal import Role
 log = logging.getLogger(__name__)
 
 REALM: Final = 'Bearer realm="policy-server"'
+
+_SCOPE: Final = re.compile(r"[!#-\[\]-~]+")
+"""What a scope may be of in a header (RFC 6750, section 3); repositories may have any name."""
 
 
 class Access:
@@ -73,6 +77,6 @@ class Refusals:
         if isinstance(error, NotAuthenticated):
             problem = "" if error.kind == "missing" else ', error="invalid_token"'
             resp.set_header("www-authenticate", f"{REALM}{problem}")
-        elif isinstance(error, Forbidden) and error.needed.isascii() and '"' not in error.needed:
-            scope = f', scope="{error.needed}"' if error.needed.isprintable() and "\\" not in error.needed else ""
+        elif isinstance(error, Forbidden) and error.needed:
+            scope = f', scope="{error.needed}"' if _SCOPE.fullmatch(error.needed) else ""
             resp.set_header("www-authenticate", f'{REALM}, error="insufficient_scope"{scope}')
