@@ -23,14 +23,6 @@ def taken() -> Iterator[int]:
         yield int(listener.getsockname()[1])
 
 
-@pytest.fixture
-def free() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_a_port_in_use_is_one_clear_sentence(command: Callable[..., Ran], taken: int) -> None:
     """The port is named, and what can be done."""
     ran = command("serve", "--port", taken)
