@@ -24,6 +24,7 @@ _SECRET_KEY: Final = re.compile(
 _SECRET_TEXT: Final = re.compile(
     r"(?i)(?P<scheme>\b(?:basic|bearer)\s+)[A-Za-z0-9+/=._~-]{6,}"
     r"|(?P<query>[?&](?:[\w.~-]*(?:pin|password|passcode|secret|token|api_?key))=)[^&\s\"']*"
+    r"|(?P<token>\b)(?:pst_[\w-]{8,}|eyJ[\w-]{5,}\.[\w-]+\.[\w-]*)"
     r"|(?P<address>://[^/\s:@]+:)[^@/\s]+(?=@)"
 )
 ACCESS: Final = "policy_server.access"

@@ -8,6 +8,7 @@ import falcon
 
 from policy_server.api.metrics import Metrics
 from policy_server.api.request import ApiRequest, RequestIds
+from policy_server.auth.tokens import PREFIX
 
 log = logging.getLogger("policy_server.access")
 
@@ -24,7 +25,8 @@ class Telemetry:
     """Names, times, counts and logs requests.
 
     SECURITY: the log line has neither the query nor, for Pexip, the path: both
-    can carry aliases, passcodes and the secret some put into the prefix.
+    can carry aliases, passcodes and the secret some put into the prefix. Nor has
+    it a path with a token, which somebody may take for the token's id.
     """
 
     def __init__(self, metrics: Metrics) -> None:
@@ -57,7 +59,7 @@ class Telemetry:
                     "action": "request",
                     "request_id": req.request_id,
                     "method": req.method,
-                    "path": req.path if "/policy/v1/" not in req.path else handler,
+                    "path": handler if "/policy/v1/" in req.path or PREFIX in req.path else req.path,
                     "status": status,
                     "duration_ms": round(seconds * 1000, 3),
                 },

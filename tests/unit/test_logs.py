@@ -85,6 +85,8 @@ def test_fields_that_name_a_secret_are_covered(logged: Callable[..., list[dict[s
         "GET /x?pin=s3cret&a=b",
         "https://user:s3cret@data.example/x",
         "third_party_passcode?third_party_passcode=s3cret",
+        "the token pst_s3cret-abcdefghijklmnopqrstuvwxyz0123456789 was",
+        "it sent eyJhbGciOiJub25lIn0.s3cret.s3cret to us",
     ],
 )
 def test_credentials_inside_of_texts_are_covered(text: str) -> None:
