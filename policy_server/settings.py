@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from policy_server import environment, notation
-from policy_server.auth.rules import ALGORITHMS
+from policy_server.access_settings import AccessSettings
 from policy_server.declaring import NOT_FOUND as _NOT_FOUND
 from policy_server.declaring import About
 from policy_server.declaring import deadline as _deadline
@@ -38,7 +38,7 @@ _LEVELS: Final = notation.choice("debug", "info", "warning", "error", "critical"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(AccessSettings):
     """Everything that can be set, checked.
 
     ``origins`` says where each value came from (default, a file, a variable, a
@@ -272,78 +272,6 @@ class Settings:
         default=5.0,
     )
 
-    auth_enabled: bool = _setting(
-        "Access", notation.SWITCH, "Ask callers who they are, on all routes but Pexip's, health and documentation.",
-        default=False,
-    )  # fmt: skip
-    allow_anonymous: bool = _setting(
-        "Access", notation.SWITCH, "Start without `auth_enabled` although others than this machine can ask.",
-        default=False,
-    )  # fmt: skip
-    auth_jwk_url: tuple[str, ...] = _setting(
-        "Access", notation.URLS, "Where issuers of JSON Web Tokens publish their keys (JWKS); all are trusted alike.",
-        default=(),
-    )  # fmt: skip
-    auth_jwk_file: Path | None = _setting(
-        "Access", notation.OPTIONAL_PATH, "A JWKS in a file, instead or besides.", default=None
-    )
-    auth_refresh_interval: float = _setting(
-        "Access", notation.duration(10, 7 * 86400), "How often keys are fetched again.", default=3600.0
-    )
-    auth_algorithms: tuple[str, ...] = _setting(
-        "Access", notation.ALGORITHM_NAMES, "How tokens may be signed; never by a shared secret.", default=ALGORITHMS
-    )
-    auth_issuers: tuple[str, ...] = _setting(
-        "Access", notation.TEXTS, "Whose tokens count (`iss`); none means anybody's with a right key.", default=()
-    )
-    auth_audiences: tuple[str, ...] = _setting(
-        "Access", notation.TEXTS, "For whom tokens must be (`aud`); none means that it is not looked at.", default=()
-    )
-    auth_clock_skew: float = _setting(
-        "Access", notation.duration(0, 600), "How far clocks of issuers may be wrong.", default=30.0
-    )
-    auth_scope_claim: str = _setting(
-        "Access", notation.TEXT, "The claim with scopes: a text with spaces or a list; `a.b` looks inside of `a`.",
-        default="scope",
-    )  # fmt: skip
-    auth_default_scopes: tuple[str, ...] = _setting(
-        "Access", notation.SCOPES, "What a JSON Web Token grants that has none of our scopes.", default=()
-    )
-    auth_certificates: str = _setting(
-        "Access", notation.CERTIFICATES,
-        "Client certificates, by subject or SHA-256 fingerprint, that a trusted proxy has checked, and their scopes.",
-        default="",
-    )  # fmt: skip
-    auth_subject_header: str = _setting(
-        "Access", notation.HEADER, "Where a trusted proxy writes the subject of a client certificate.",
-        default="X-Client-Cert-Subject",
-    )  # fmt: skip
-    auth_fingerprint_header: str = _setting(
-        "Access", notation.HEADER, "Where a trusted proxy writes the SHA-256 fingerprint of a client certificate.",
-        default="X-Client-Cert-Fingerprint",
-    )  # fmt: skip
-    trusted_proxies: tuple[str, ...] = _setting(
-        "Access", notation.ADDRESSES, "Proxies whose `X-Forwarded-For` and certificate headers are believed.",
-        default=(),
-    )  # fmt: skip
-    ip_filter_enable: bool = _setting(
-        "Access", notation.SWITCH, "Let only listed addresses use the routes that `auth_enabled` protects.",
-        default=False,
-    )  # fmt: skip
-    ip_filter_allowed_ips: tuple[str, ...] = _setting(
-        "Access", notation.ADDRESSES, "The addresses for `ip_filter_enable`; none lets nobody through.", default=()
-    )
-    oauth_client_id: str = _setting(
-        "Access", notation.TEXT, "Who we are to the issuer of tokens for outgoing requests.", default=""
-    )
-    oauth_client_secret: SecretStr | None = _setting(
-        "Access", notation.SECRET, "The secret that goes with `oauth_client_id`.", default=None, secret=True
-    )
-    oauth_token_url: str = _setting(
-        "Access", notation.URL, "Where tokens for outgoing requests come from (client credentials).", default=""
-    )
-    oauth_scope: str = _setting("Access", notation.TEXT, "The scope to ask for with them.", default="")
-
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
@@ -425,7 +353,8 @@ def _join(host: str, port: int) -> str:
 
 def declared() -> Iterator[tuple[str, About]]:
     """Yield the name of every setting and what is declared about it, in order."""
-    for item in fields(Settings):
+    last = {item.name for item in fields(AccessSettings)}
+    for item in sorted(fields(Settings), key=lambda item: item.name in last):
         about = item.metadata.get("about")
         if about is not None:
             yield item.name, about
