@@ -1,6 +1,7 @@
 """A running server that asks who is there, and an issuer that goes away and comes back."""
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -100,3 +101,20 @@ def test_an_issuer_may_rotate_and_go_away(new_server: Callable[..., Server], iss
     assert ask(server, token) == 401
     assert server.stop() == 0
     assert not any(part in server.log() for part in (*token.split("."), *issuer.token().split(".")[:2]))
+
+
+def test_protection_is_not_lost_by_reading_settings_again(new_server: Callable[..., Server], tmp_path: Path) -> None:
+    """On HUP a server is as careful as at its start; the old settings stay in force."""
+    file = tmp_path / "policy.toml"
+    file.write_text("auth_enabled = true\n")
+    server = new_server(config_file=str(file))
+    server.start()
+
+    file.write_text('host = "0.0.0.0"\n')
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the old settings stay in force" in server.log(), "the refusal is logged")
+
+    assert "would let everybody who reaches it" in server.log()
+    assert ask(server, None) == 401
+    assert server.stop() == 0
