@@ -80,6 +80,8 @@ def _operation(route: Route) -> JsonDict:
             "required": False,
             "content": {"application/json": {"schema": {}}},
         }
+    if route.body:
+        operation["requestBody"] = {"required": True, "content": {media: {"schema": {}} for media in route.body}}
     if route.shape is Shape.PEXIP:
         operation["security"] = [{}, {"pexip": []}]
     return operation

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from policy_server.api.metrics import Metrics
+from policy_server.bundles.auto import AutoImporter
+from policy_server.bundles.exporter import Exporter
+from policy_server.bundles.importer import Importer
 from policy_server.engine.catalog import Ready
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
@@ -40,6 +43,16 @@ class ApiOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Bundles:
+    """Who exports and imports; ``max_bytes`` is the largest bundle that is read."""
+
+    exporter: Exporter
+    importer: Importer
+    auto: AutoImporter
+    max_bytes: int = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """The collaborators of the routes.
 
@@ -58,6 +71,7 @@ class Parts:
     find: Callable[[PolicyId], Ready]
     clock: Clock
     metrics: Metrics
+    bundles: Bundles
     options: ApiOptions = field(default_factory=ApiOptions)
     subsystems: Mapping[str, Callable[[], Status]] = field(default_factory=dict)
     explainer: Explainer | None = None

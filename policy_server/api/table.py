@@ -23,7 +23,7 @@ class Route:
     ``operation`` is the name in the OpenAPI document and chooses the error
     table. ``answer`` is the shape of a good answer, None when it is not JSON of
     a known shape; ``other`` is the shape when a parameter asks for that.
-    ``faults`` are the statuses it may answer instead.
+    ``body`` are the media types of a body that it needs; ``faults`` are the statuses it may answer instead.
     """
 
     method: str
@@ -38,6 +38,7 @@ class Route:
     media: str = "application/json"
     params: tuple[Param, ...] = ()
     takes_input: bool = False
+    body: tuple[str, ...] = ()
     faults: tuple[int, ...] = ()
     other: type | None = None
 

@@ -141,7 +141,7 @@ class ZipArchive:
             raise InvalidBundle("The archive and its directory do not agree.")
         if self._content[at : at + title] != raw:
             raise InvalidBundle("The archive and its directory name an entry differently.")
-        return at + title + extra
+        return at + len(raw) + int(extra)
 
     def _after(self, entry: Entry, start: int) -> int:
         """Return where the next entry must begin: after the bytes, and the descriptor streaming writers put there."""

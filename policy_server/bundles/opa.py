@@ -38,7 +38,7 @@ def write_opa(revision: Revision, module: bytes | None = None) -> bytes:
     """
     policy, manifest = revision.id, revision.manifest
     data = {} if revision.data is None else read_object(revision.data, file=DATA)[0]
-    document: JsonObject = {
+    document: dict[str, Json] = {
         "revision": revision.digest,
         "roots": cast(list[Json], roots(policy, data)),
         "rego_version": 0 if manifest.dialect is Dialect.V0 else 1,
@@ -89,12 +89,12 @@ def read_opa(content: bytes) -> PlainBundle:
         raise InvalidBundle("Delta bundles are not read; make a snapshot bundle.")
     if yaml := [name for name in files if name.rpartition("/")[2] in {"data.yaml", "data.yml"}]:
         raise InvalidBundle(f"{yaml[0]}: data in YAML is not read; write it as data.json.")
-    (name, rego), data = next(iter(sources.items())), _data(files)
+    name, rego = next(iter(sources.items()))
     revision, version, owned = manifest.get("revision"), manifest.get("rego_version"), manifest.get("roots", [""])
     return PlainBundle(
         id=_named(manifest),
         rego=_text(rego, name),
-        data=None if not data else json.dumps(data, ensure_ascii=False),
+        data=_data_text(files),
         revision=revision if isinstance(revision, str) else "",
         roots=tuple(str(root) for root in owned) if isinstance(owned, list) else (),
         rego_version=version if isinstance(version, int) and not isinstance(version, bool) else None,
@@ -162,6 +162,19 @@ def _safe(member: tarfile.TarInfo) -> str:
     if base in LIMITS and member.size > LIMITS[base]:
         raise InvalidBundle(f"{name} has {member.size} bytes; at most {LIMITS[base]} are read.")
     return name
+
+
+def _data_text(files: Mapping[str, bytes]) -> str | None:
+    """Return the data as one document; a single data.json at the top keeps its text, numbers and all."""
+    named = [name for name in files if name.rpartition("/")[2] == DATA]
+    if named == [DATA]:
+        _object(files[DATA], DATA)
+        return _text(files[DATA], DATA)
+    try:
+        joined = _data(files)
+        return json.dumps(joined, ensure_ascii=False) if joined else None
+    except RecursionError as error:
+        raise InvalidBundle("The data of the bundle is nested too deeply.") from error
 
 
 def _data(files: Mapping[str, bytes]) -> dict[str, Json]:

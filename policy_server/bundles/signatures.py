@@ -65,9 +65,10 @@ def read_keys(text: str) -> list[tuple[Jwk, PublicKey]]:
         key = _supported(_from_pem(text))
         return [(to_jwk(key), key)]
     document = _object(text)
-    listed = document.get("keys", [document])
+    keys = document.get("keys", [document])
+    listed = keys[:_MOST_KEYS] if isinstance(keys, list) else []
     found: list[tuple[Jwk, PublicKey]] = []
-    for jwk in listed[:_MOST_KEYS] if isinstance(listed, list) else []:
+    for jwk in listed:
         if isinstance(jwk, dict) and jwk.get("use", "sig") == "sig":
             try:
                 found.append((jwk, from_jwk(jwk)))
@@ -125,9 +126,9 @@ def from_private_jwk(jwk: Mapping[str, Json]) -> PrivateKey:
 
 
 def decode(text: Json) -> bytes:
-    """Read base64url, with or without padding; ValueError."""
+    """Read base64url, with or without padding; ValueError, TypeError when it is no text."""
     if not isinstance(text, str):
-        raise ValueError("not a text")
+        raise TypeError("not a text")
     bare = text.rstrip("=")
     try:
         return base64.b64decode(bare + "=" * (-len(bare) % 4), altchars=b"-_", validate=True)

@@ -6,6 +6,7 @@ SECURITY: no message and no log line has a key, a signature or what was signed.
 import base64
 import binascii
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn, Protocol, cast
@@ -19,6 +20,8 @@ from policy_server.model.bundle import SigningKey
 from policy_server.model.errors import FetchError, SigningFailed, TargetRefused, UnusableKey
 from policy_server.model.values import Json
 from policy_server.net.client import Fetched, GuardedClient
+
+log = logging.getLogger(__name__)
 
 _SAID: Final = 1000
 _UNSET: Final = "signer address is not set"
@@ -80,7 +83,8 @@ class RemoteSigner:
         try:
             answer = self._client.fetch(method, self._url + path, body=body, headers=headers)
         except (FetchError, TargetRefused) as error:
-            raise SigningFailed(f"The signer cannot be asked: {error.message}", status=503) from error
+            log.warning("the signer cannot be asked: %s", error.message, extra={"action": "bundle.signer"})
+            raise SigningFailed("the signer cannot be reached") from error
         if answer.status != 200:
             raise SigningFailed(_said(answer), status=answer.status)
         try:
@@ -120,7 +124,7 @@ class LocalSigner:
             self._fail(f"holds no usable key: {error.message}")
 
     def _fail(self, why: str) -> NoReturn:
-        raise SigningFailed(f"The file that POLICY_BUNDLE_KEY names {why}", status=503)
+        raise SigningFailed(f"The file that POLICY_BUNDLE_KEY names {why}")
 
 
 def read_private(text: str) -> PrivateKey:
@@ -129,7 +133,9 @@ def read_private(text: str) -> PrivateKey:
         key = _from_pem(text) if text.lstrip().startswith("-----BEGIN") else from_private_jwk(_object(text))
         from_jwk(to_jwk(key.public_key()))
     except (ValueError, TypeError, StopIteration, UnsupportedAlgorithm):
-        raise UnusableKey("It is no private key in PEM (without a password) or JWK that bundles are signed with.") from None
+        raise UnusableKey(
+            "It is no private key in PEM (without a password) or JWK that bundles are signed with."
+        ) from None
     return key
 
 
@@ -151,4 +157,3 @@ def _said(answer: Fetched) -> str:
     """Return what the signer says about its refusal, printable and not endless."""
     text = answer.body[: 4 * _SAID].decode("utf-8", "replace").strip()[:_SAID]
     return "".join(character if character.isprintable() else " " for character in text)
-

@@ -414,9 +414,8 @@ class SigningFailed(PolicyServerError):
     """The signer did not sign."""
 
     slug = "signing-failed"
-    status = 502
 
-    def __init__(self, message: str | None = None, *, status: int = 502) -> None:
+    def __init__(self, message: str | None = None, *, status: int = 500) -> None:
         """Say why; ``status`` is what the signer answered, or what its absence means."""
         super().__init__(message)
         self.status = status
