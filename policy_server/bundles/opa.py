@@ -81,6 +81,9 @@ def read_opa(content: bytes) -> PlainBundle:
     """
     files = dict(_files(content))
     manifest = _object(files.pop(MANIFEST, b"{}"), MANIFEST)
+    if manifest.get("wasm") and _ours(manifest) is None:
+        # `opa build -t wasm` takes the rules of the entrypoints out of the Rego.
+        raise InvalidBundle("Rules of this bundle are only there as WebAssembly; build it with the target rego.")
     modules = {name: text for name, text in files.items() if name.endswith(".rego")}
     sources = {name: text for name, text in modules.items() if not name.endswith("_test.rego")}
     if len(sources) != 1:
@@ -215,11 +218,15 @@ def _text(content: bytes, name: str) -> str:
         raise InvalidBundle(f"{name} is not UTF-8.") from error
 
 
-def _named(manifest: Mapping[str, Json]) -> PolicyId | None:
-    """Return the name that our own export has put into the manifest."""
+def _ours(manifest: Mapping[str, Json]) -> Mapping[str, Json] | None:
     metadata = manifest.get("metadata")
     ours = metadata.get(_PREFIX) if isinstance(metadata, dict) else None
-    named = ours.get("policy") if isinstance(ours, dict) else None
+    return ours if isinstance(ours, dict) else None
+
+
+def _named(manifest: Mapping[str, Json]) -> PolicyId | None:
+    """Return the name that our own export has put into the manifest."""
+    named = (_ours(manifest) or {}).get("policy")
     try:
         return PolicyId.parse(named) if isinstance(named, str) else None
     except ValueError:

@@ -68,10 +68,13 @@ def import_(
 ) -> None:
     """Import a bundle: a signed one when a trusted key verifies it, OPA's into the local store."""
     from policy_server.bundles.opa import is_gzip
+    from policy_server.cli.serve import check_state_dir
     from policy_server.cli.tools import read_bytes
 
     content = read_bytes(file)
     settings = options.settings_from(config, state_dir=state_dir)
+    if server is None:
+        check_state_dir(settings.state_dir)  # without a directory the import would be forgotten at once
     if is_gzip(content):
         if server is not None:
             raise InputError("OPA's bundles are not signed; they are imported into the local store only.")
