@@ -271,7 +271,13 @@ class Settings:
         default=5.0,
     )
 
-    signer_url: str = _setting("Bundles", notation.URL, "The signer service that signs exported bundles.", default="")
+    signer_url: str = _setting(
+        "Bundles",
+        notation.URL,
+        "The signer service that signs exported bundles; it may hold user and password.",
+        default="",
+        secret=True,
+    )
     bundle_key: Path | None = _setting(
         "Bundles",
         notation.OPTIONAL_PATH,
