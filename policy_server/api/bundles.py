@@ -18,10 +18,10 @@ from policy_server.bundles.exporter import Exporter
 from policy_server.bundles.importer import Importer
 from policy_server.model.auto_import import AutoImport
 from policy_server.model.bundle import Exported
+from policy_server.model.duration import format_duration, parse_duration
 from policy_server.model.errors import InputError, InvalidBundle, InvalidJson
 from policy_server.model.policy import PolicyId
 from policy_server.model.values import JsonObject
-from policy_server.publishing.duration import format_duration, parse_duration
 
 _FIELD: Final = "file"
 _FORM: Final = "multipart/form-data"

@@ -18,9 +18,9 @@ from policy_server.api.problems import PREFIX, of_status, title_of
 from policy_server.api.request import ApiRequest
 from policy_server.model.errors import (
     AlreadyLocked,
-    Busy,
     BrokenBundle,
     BundleUnverified,
+    Busy,
     EntrypointNotFound,
     EvaluationError,
     ExportConfigInvalid,
