@@ -74,7 +74,7 @@ def import_(
     content = read_bytes(file)
     settings = options.settings_from(config, state_dir=state_dir)
     if server is None:
-        check_state_dir(settings.state_dir)  # without a directory the import would be forgotten at once
+        check_state_dir(settings.state_dir)
     if is_gzip(content):
         if server is not None:
             raise InputError("OPA's bundles are not signed; they are imported into the local store only.")
@@ -82,7 +82,7 @@ def import_(
         return
     if policy is not None:
         raise InputError("A signed bundle names its policy itself; --as is for OPA's bundles.")
-    with open_client(settings, server) as client:
+    with open_client(settings, server, writes=True) as client:
         answer = _checked(client.send("POST", "/v1/policy/import", content, _PROBLEM))
     output.write_json(answer.document())
 
@@ -166,7 +166,7 @@ def trust(
     from policy_server.model.access import TrustedKey
 
     found = read_keys(read_text(key))
-    with _assembly(config, state_dir) as assembly:
+    with _assembly(config, state_dir, writes=True) as assembly:
         for jwk, public in found:
             kept = TrustedKey(
                 thumbprint(public), name, json.dumps(jwk), tuple(repository or ()), datetime.now(UTC), _AUTHOR
@@ -197,7 +197,7 @@ def distrust(
     state_dir: options.StateDir = None,
 ) -> None:
     """No longer trust a key; what it has signed before stays."""
-    with _assembly(config, state_dir) as assembly:
+    with _assembly(config, state_dir, writes=True) as assembly:
         assembly.store.keys.remove(key)
     output.say(f"{key} is no longer trusted")
 
@@ -210,20 +210,21 @@ def _import_opa(settings: Settings, content: bytes, policy: str | None, origin: 
     named = plain.id if policy is None else _parsed(policy)
     if named is None:
         raise InputError(f"The bundle does not say which policy it is; name it with --as {_POLICY}.")
-    with open_assembly(settings) as assembly:
+    with open_assembly(settings, writes=True) as assembly:
         revision = assembly.publisher.publish(plain.source(named, origin=origin), author=_AUTHOR)
     output.write_json({"policy": str(named), "revision": revision.number, "digest": revision.digest})
 
 
 @contextmanager
-def _assembly(config: Path | None, state_dir: Path | None) -> Iterator["Assembly"]:
-    """Yield the parts of a server whose state directory is there."""
+def _assembly(config: Path | None, state_dir: Path | None, *, writes: bool = False) -> Iterator["Assembly"]:
+    """Yield the parts of a server on the local store; who writes has one made."""
     from policy_server.cli.serve import check_state_dir
     from policy_server.cli.tools import open_assembly
 
     settings = options.settings_from(config, state_dir=state_dir)
-    check_state_dir(settings.state_dir)
-    with open_assembly(settings) as assembly:
+    if writes:
+        check_state_dir(settings.state_dir)
+    with open_assembly(settings, writes=writes) as assembly:
         yield assembly
 
 

@@ -118,12 +118,15 @@ class LocalClient:
 
 
 @contextmanager
-def open_client(settings: Settings | None, server: str | None) -> Iterator[Client]:
-    """Yield a client for a running server, or for the store of the settings when no server is named."""
+def open_client(settings: Settings | None, server: str | None, *, writes: bool = False) -> Iterator[Client]:
+    """Yield a client for a running server, or for the store of the settings when no server is named.
+
+    Who ``writes`` has a store made where there is none.
+    """
     if server is not None:
         yield RemoteClient(server)
         return
     from policy_server.cli.tools import open_assembly
 
-    with open_assembly(settings or load_settings()) as assembly:
+    with open_assembly(settings or load_settings(), writes=writes) as assembly:
         yield LocalClient(assembly.app())
