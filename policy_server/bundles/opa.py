@@ -9,6 +9,7 @@ import json
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Final, cast
 
 from policy_server.model.bundle import PlainBundle
@@ -93,14 +94,14 @@ def read_opa(content: bytes) -> PlainBundle:
     if yaml := [name for name in files if name.rpartition("/")[2] in {"data.yaml", "data.yml"}]:
         raise InvalidBundle(f"{yaml[0]}: data in YAML is not read; write it as data.json.")
     name, rego = next(iter(sources.items()))
-    revision, version, owned = manifest.get("revision"), manifest.get("rego_version"), manifest.get("roots", [""])
+    revision, owned = manifest.get("revision"), manifest.get("roots", [""])
     return PlainBundle(
         id=_named(manifest),
         rego=_text(rego, name),
         data=_data_text(files),
         revision=revision if isinstance(revision, str) else "",
         roots=tuple(str(root) for root in owned) if isinstance(owned, list) else (),
-        rego_version=version if isinstance(version, int) and not isinstance(version, bool) else None,
+        rego_version=_version(manifest, name),
         files=tuple(sorted(files)),
     )
 
@@ -216,6 +217,15 @@ def _text(content: bytes, name: str) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise InvalidBundle(f"{name} is not UTF-8.") from error
+
+
+def _version(manifest: Mapping[str, Json], name: str) -> int | None:
+    """Return the Rego version of a module: what the manifest says of its file, or else of all."""
+    version, files = manifest.get("rego_version"), manifest.get("file_rego_versions")
+    if isinstance(files, dict):
+        fitting = (value for pattern, value in files.items() if fnmatchcase(f"/{name}", f"/{pattern.lstrip('/')}"))
+        version = next(fitting, version)
+    return version if isinstance(version, int) and not isinstance(version, bool) else None
 
 
 def _ours(manifest: Mapping[str, Json]) -> Mapping[str, Json] | None:

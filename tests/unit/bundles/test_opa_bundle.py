@@ -185,3 +185,21 @@ def test_any_bytes_are_refused(content: bytes, packed: bool) -> None:
     """With one of two errors."""
     with pytest.raises((NotABundle, InvalidBundle)):
         read_opa(gzip.compress(content) if packed else content)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "version"),
+    [
+        ({}, None),
+        ({"rego_version": 0}, 0),
+        ({"rego_version": True}, None),
+        ({"rego_version": 1, "file_rego_versions": {"/policy/p.rego": 0}}, 0),
+        ({"rego_version": 1, "file_rego_versions": {"*/p.rego": 0}}, 0),
+        ({"rego_version": 1, "file_rego_versions": {"/other.rego": 0}}, 1),
+    ],
+)
+def test_the_manifest_says_which_rego_it_is(manifest: dict[str, object], version: int | None) -> None:
+    """For all files, or for some."""
+    plain = read_opa(pack({".manifest": json.dumps(manifest).encode(), "policy/p.rego": REGO.encode()}))
+
+    assert plain.rego_version == version
