@@ -66,11 +66,19 @@ class Importer:
             self._rehearse(source)
         elif bundle.metadata.locked:
             self._lock(source.id, source.origin)
-        self._publisher.publish(source, author=source.origin)
+        revision = self._publisher.publish(source, author=source.origin)
         if bundle.metadata.locked:
             self._lock(source.id, source.origin)
+        known = before is not None and before.revision == revision
         fields = {"action": "bundle.imported", "policy": str(source.id), "author": source.origin}
-        log.info("%s: imported, signed by %s", source.id, voucher.name, extra=fields)
+        # An import on a schedule mostly brings what is there already.
+        log.log(
+            logging.DEBUG if known else logging.INFO,
+            "%s: imported, signed by %s",
+            source.id,
+            voucher.name,
+            extra=fields,
+        )
         locked = self._store.get(source.id).locked
         return Imported(source.id, locked, bundle.metadata.last_update, voucher.name)
 

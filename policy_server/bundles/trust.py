@@ -110,8 +110,9 @@ class Trust:
 def key_address(issuer: str, where: str) -> str | None:
     """Return the address a key is fetched from, None when it does not belong to this issuer.
 
-    For an address prefix, scheme, host and port must be equal and the path must
-    lie under its path, whole segments only. For a DID the bundle names the DID
+    For an address prefix, scheme, host and port must be equal; the path must be
+    its path, or lie under it (whole segments) and end in ``/key``: other answers of a
+    trusted server, such as those of evaluations, may be in the hands of others. For a DID the bundle names the DID
     itself, or an https address of its host; the key then comes from its document.
     """
     if issuer.startswith(_DID):
@@ -120,8 +121,10 @@ def key_address(issuer: str, where: str) -> str | None:
         return own if named or _origin(where) == _origin(own) is not None else None
     if _origin(where) is None or _origin(where) != _origin(issuer):
         return None
-    path, prefix = urlsplit(where).path, urlsplit(issuer).path.rstrip("/")
-    return where if _is_plain(path) and (path == prefix or path.startswith(f"{prefix}/")) else None
+    parts, prefix = urlsplit(where), urlsplit(issuer).path.rstrip("/")
+    under = parts.path.startswith(f"{prefix}/") and parts.path.endswith("/key")
+    plain = not (parts.query or parts.fragment) and _is_plain(parts.path)
+    return where if plain and (under or parts.path == prefix) else None
 
 
 def did_document(did: str) -> str:

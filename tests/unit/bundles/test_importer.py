@@ -43,14 +43,16 @@ def test_a_signed_policy_is_published(desk: Desk) -> None:
     assert (revision.source.data_config, revision.source.export_config) == (CONFIG, EXPORT)
 
 
-def test_the_same_bundle_again_changes_nothing(desk: Desk) -> None:
-    """No revision, no event."""
+def test_the_same_bundle_again_changes_nothing(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """No revision, no event, no line in the log."""
+    caplog.set_level("INFO", "policy_server")
     desk.importer.bring(bundle())
-    stamp = desk.store.stamp()
+    stamp, lines = desk.store.stamp(), len(caplog.messages)
 
     desk.importer.bring(bundle())
 
-    assert desk.store.stamp() == stamp
+    assert (desk.store.stamp(), len(caplog.messages)) == (stamp, lines)
+    assert "shared/g/p/1.0: imported, signed by peer" in caplog.messages
 
 
 def test_a_newer_bundle_replaces_an_older_one(desk: Desk) -> None:
