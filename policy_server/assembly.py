@@ -9,15 +9,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from policy_server.admission import Admission, announce, first_token
 from policy_server.api.app import App, make_app
 from policy_server.api.metrics import Metrics
-from policy_server.api.parts import ApiOptions, Parts
+from policy_server.api.parts import ApiOptions, Bundles, Parts
 from policy_server.background import ACTING, Background, Job
 from policy_server.builtins.network import allowed_for, settled_registry
 from policy_server.builtins.opa import NETWORK
 from policy_server.builtins.registry import Registry
+from policy_server.bundles.auto import AutoImporter
+from policy_server.bundles.exporter import Exporter
+from policy_server.bundles.importer import Importer
+from policy_server.bundles.signers import LocalSigner, NoSigner, RemoteSigner, Signer
+from policy_server.bundles.trust import Issuer, Trust
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
@@ -25,7 +31,7 @@ from policy_server.engine.explaining import Explainer
 from policy_server.engine.policy import Policy
 from policy_server.engine.proving import Proof
 from policy_server.model.errors import StoreUnavailable
-from policy_server.model.policy import Revision
+from policy_server.model.policy import PolicySource, Revision
 from policy_server.model.status import State, Status
 from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
@@ -144,6 +150,41 @@ class Assembly:
         return Refresher(self.store, self.publisher, client, now, retry=settings.refresh_retry)
 
     @cached_property
+    def signer(self) -> Signer:
+        """Who signs bundles; a key of our own comes before the service."""
+        settings = self.settings
+        if settings.bundle_key is not None:
+            return LocalSigner(settings.bundle_key)
+        if not settings.signer_url:
+            return NoSigner()
+        # The operator named this host, so that it may be reached wherever it is.
+        host = urlsplit(settings.signer_url).hostname or ""
+        guard = NetworkGuard((*settings.allowed_networks, host))
+        return RemoteSigner(settings.signer_url, GuardedClient(guard, deadline=10.0, max_bytes=1 << 20))
+
+    @cached_property
+    def trust(self) -> Trust:
+        """Whose bundles are imported."""
+        settings = self.settings
+        issuers = [Issuer(name, repositories) for name, repositories in settings.bundle_issuers]
+        client = GuardedClient(NetworkGuard(settings.allowed_networks), deadline=10.0, max_bytes=1 << 20)
+        return Trust(self.store.keys, client, now, file=settings.bundle_trusted_keys, issuers=issuers)
+
+    @cached_property
+    def bundles(self) -> Bundles:
+        """Exports and imports."""
+        settings, store = self.settings, self.store
+        importer = Importer(store, self.publisher, self.trust, now, rehearse=self._rehearse)
+        guard = NetworkGuard(settings.allowed_networks)
+        client = GuardedClient(guard, deadline=60.0, max_bytes=settings.bundle_max_bytes)
+        return Bundles(
+            exporter=Exporter(store, self.signer, lambda: settings.url),
+            importer=importer,
+            auto=AutoImporter(store, importer, client, now),
+            max_bytes=settings.bundle_max_bytes,
+        )
+
+    @cached_property
     def bundled(self) -> BundledFeed:
         """The policies that come with the product."""
         return BundledFeed(bundled_root(), self.store, now)
@@ -185,6 +226,7 @@ class Assembly:
         """Work beside the requests, done by one process at a time."""
         jobs = [Job("refresh", self._refresh)]
         jobs.append(Job("tidy", self._tidy))
+        jobs.append(Job("auto-import", self._import_due))
         if self.settings.database.startswith("mongodb"):
             jobs.append(Job("foreign", self._adopt))
         if self.settings.folders:
@@ -236,6 +278,7 @@ class Assembly:
                 find=self.catalog.find,
                 clock=now,
                 metrics=self.metrics,
+                bundles=self.bundles,
                 options=options,
                 subsystems=subsystems,
                 explainer=self.explainer if settings.explain else None,
@@ -278,6 +321,10 @@ class Assembly:
     def _load_text(self, wasm: bytes, data: str | None, registry: Registry | None = None) -> Policy:
         return self.load(wasm, data=None if data is None else data.encode(), registry=registry)
 
+    def _rehearse(self, source: PolicySource) -> None:
+        """Compile and load, and keep nothing."""
+        Proof(self._load_text)(self.compiler.compile(source).wasm, source.data)
+
     def _start(self, name: str, run: Callable[[threading.Event], None]) -> None:
         thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
         self._threads.append(thread)
@@ -289,6 +336,13 @@ class Assembly:
                 self.refresher.run_due(now())
             except StoreUnavailable as error:
                 log.warning("data is not refreshed: %s", error.message, extra={"action": "refresh.failed"})
+
+    def _import_due(self, halt: threading.Event) -> None:
+        while not halt.wait(self.settings.auto_import_poll_interval):
+            try:
+                self.bundles.auto.run_due(now())
+            except StoreUnavailable as error:
+                log.warning("no bundles are imported: %s", error.message, extra={"action": "bundle.failed"})
 
     def _tidy(self, halt: threading.Event) -> None:
         """Drop what has run out, at the start and then every hour."""

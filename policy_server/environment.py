@@ -30,6 +30,8 @@ ALIASES: Final[Mapping[str, str]] = {
     "OAUTH_CLIENT_ID": "oauth_client_id",
     "OAUTH_CLIENT_SECRET": "oauth_client_secret",
     "OAUTH_TOKEN_URL": "oauth_token_url",
+    "SIGNER_ADDR": "signer_url",
+    "AUTO_IMPORT_POLL_INTERVAL": "auto_import_poll_interval",
 }
 """Another product's name → our setting. Our own name wins where both are set."""
 
@@ -48,12 +50,17 @@ IGNORED: Final[Mapping[str, str]] = {
     "POLICY_REPOSITORY_FOLDER": "there is no Git feed yet",
     "CACHE_ADDR": "results are not sent to a cache service yet",
     "TASK_ADDR": "the task functions are not there yet",
-    "SIGNER_ADDR": "there is no bundle signing yet",
     "DID_RESOLVER_ADDR": "the DID functions are not there yet",
     "OCM_ADDR": "the OCM functions are not there yet",
     "NATS_ADDR": "no events are sent yet",
     "NATS_SUBJECT": "no events are sent yet",
     "AUTO_IMPORT_POLL_INTERVAL": "there is no automatic import yet",
+    "AUTH_JWK_URL": "bearer tokens are not checked yet",
+    "AUTH_REFRESH_INTERVAL": "bearer tokens are not checked yet",
+    "OAUTH_CLIENT_ID": "outgoing requests carry no tokens yet",
+    "OAUTH_CLIENT_SECRET": "outgoing requests carry no tokens yet",
+    "OAUTH_TOKEN_URL": "outgoing requests carry no tokens yet",
+    "IP_FILTER_ALLOWED_IPS": "addresses are not filtered yet",
     "USE_NGROK": "there is no development tunnel",
     "NGROK_TOKEN": "there is no development tunnel",
     "NGROK_STATIC_DOMAIN": "there is no development tunnel",

@@ -246,6 +246,21 @@ def _paths(value: object) -> tuple[Path, ...]:
     return tuple(_path(item) for item in _items(value))
 
 
+def _issuers(value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    wanted = "addresses or did:web names, each with =repository|repository if it may write only those"
+    if isinstance(value, Mapping):
+        value = [f"{name}={'|'.join(_items(listed))}" for name, listed in value.items()]
+    found = []
+    for item in _items(value):
+        name, _, listed = (part.strip() for part in item.partition("="))
+        parts = urlsplit(name)
+        is_url = parts.scheme in {"http", "https"} and parts.hostname and not (parts.query or parts.fragment)
+        if not is_url and not re.fullmatch(r"did:web:[A-Za-z0-9.%-]+(:[A-Za-z0-9._%-]+)*", name):
+            raise ValueError(wanted)
+        found.append((name, tuple(part.strip() for part in listed.split("|") if part.strip())))
+    return tuple(found)
+
+
 def _url(value: object) -> str:
     text = _text(value).rstrip("/")
     parts = urlsplit(text)
@@ -357,6 +372,11 @@ HOSTS: Final = Kind("host names, `*.example.com`, networks or `*`, separated by 
 PATTERNS: Final = Kind("`repository/group/name/version` with `*` for anything, separated by commas", _patterns)
 NAMES: Final = Kind("names of environment variables, separated by commas", _names)
 PATHS: Final = Kind("paths, separated by commas", _paths)
+ISSUERS: Final = Kind(
+    "`https://…` or `did:web:…`, separated by commas; `=repository|repository` after one names what it may write "
+    "(a table of lists in the file)",
+    _issuers,
+)
 URL: Final = Kind("an `http://` or `https://` address, or empty", _url)
 ADDRESS: Final = Kind("`host:port`, or empty", _address)
 HOST: Final = Kind("an address or a host name; empty means all interfaces", _host)
@@ -390,6 +410,8 @@ def covered(value: object) -> str:
 
 def _pair(pair: tuple[object, object]) -> str:
     key, value = pair
+    if isinstance(value, tuple):
+        return f"{key}={'|'.join(value)}" if value else str(key)
     return f"{key}:{value.get_secret_value()}" if isinstance(value, SecretStr) else f"{key}={value}"
 
 

@@ -272,6 +272,35 @@ class Settings(AccessSettings):
         default=5.0,
     )
 
+    signer_url: str = _setting(
+        "Bundles",
+        notation.URL,
+        "The signer service that signs exported bundles; it may hold user and password.",
+        default="",
+        secret=True,
+    )
+    bundle_key: Path | None = _setting(
+        "Bundles",
+        notation.OPTIONAL_PATH,
+        "A private key (PEM without a password, or JWK) that signs exported bundles instead of the signer.",
+        default=None,
+    )
+    bundle_trusted_keys: Path | None = _setting(
+        "Bundles",
+        notation.OPTIONAL_PATH,
+        "Public keys (JWK Set, JWK or PEM) whose bundles are imported, besides those kept in the store.",
+        default=None,
+    )
+    bundle_issuers: tuple[tuple[str, tuple[str, ...]], ...] = _setting(
+        "Bundles", notation.ISSUERS, "Who is trusted to serve the keys of bundles to import.", default=()
+    )
+    bundle_max_bytes: int = _setting(
+        "Bundles", notation.size(1024), "The largest bundle that is imported.", default=32 * _MIB
+    )
+    auto_import_poll_interval: float = _setting(
+        "Bundles", notation.duration(0.05, 3600), "How often to look whether a bundle is to be imported.", default=10.0
+    )
+
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
 

@@ -18,15 +18,21 @@ from policy_server.api.problems import PREFIX, of_status, title_of
 from policy_server.api.request import ApiRequest
 from policy_server.model.errors import (
     AlreadyLocked,
+    BrokenBundle,
+    BundleUnverified,
     Busy,
     EntrypointNotFound,
     EvaluationError,
     Forbidden,
+    ExportConfigInvalid,
     InputError,
     InputTooLarge,
+    InvalidBundle,
     InvalidSource,
     KeysUnavailable,
     NotAuthenticated,
+    NotABundle,
+    NotExportable,
     NotFound,
     NotLocked,
     OutputInvalid,
@@ -39,6 +45,7 @@ from policy_server.model.errors import (
     RefreshRunning,
     Refused,
     SchemaNotFound,
+    SigningFailed,
     StoreUnavailable,
     ToolkitError,
 )
@@ -87,8 +94,16 @@ _COMMON: Final[Table] = MappingProxyType(
         StoreUnavailable: Answer(503, 8),
         Busy: Answer(503, 8),
         PolicyServerError: Answer(500, 0),
+        NotABundle: Answer(400, 1, ""),
+        InvalidBundle: Answer(400, 1, "invalid bundle"),
+        BundleUnverified: Answer(403, 3, "failed to verify bundle"),
+        BrokenBundle: Answer(500, 0, "cannot make policy from bundle"),
+        NotExportable: Answer(403, 3, ""),
+        ExportConfigInvalid: Answer(500, 7),
     }
 )
+_KINDS: Final = MappingProxyType({400: 1, 401: 2, 403: 3, 404: 5, 408: 6, 409: 4, 500: 7, 503: 8})
+"""The kind of an error that another service answered; any other status becomes 500."""
 _EVALUATE: Final[Table] = MappingProxyType(
     {
         **_COMMON,
@@ -116,6 +131,12 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
         "lock": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error locking policy")}),
         "unlock": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error unlocking policy")}),
         "list": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error retrieving policies")}),
+        "import": MappingProxyType(
+            {**_COMMON, StoreUnavailable: Answer(500, 0, "error saving imported policy bundle")}
+        ),
+        "remove_auto_import": MappingProxyType(
+            {**_COMMON, NotFound: Answer(404, 5, "cannot get auto import configuration")}
+        ),
     }
 )
 """By operation; an operation that is not here uses the common answers."""
@@ -145,7 +166,7 @@ class ErrorAnswers:
     def on_error(self, req: ApiRequest, resp: falcon.Response, error: PolicyServerError, _params: object) -> None:
         """Answer an error of ours."""
         operation = self._operations.get((req.uri_template or "", req.method), "")
-        answer = _nearest(TABLES.get(operation, _COMMON), type(error))
+        answer = _answer(TABLES.get(operation, _COMMON), error)
         if answer.status >= 500:
             log.warning(
                 "%s failed: %s", operation or "request", error, extra={"action": "failed", "request_id": req.request_id}
@@ -213,6 +234,12 @@ def located(message: str) -> tuple[Problem, ...]:
 def wants_problem(req: falcon.Request) -> bool:
     """Tell whether the client asks for a problem document by name."""
     return PROBLEM_JSON in (req.get_header("accept") or "").lower()
+
+
+def _answer(table: Table, error: PolicyServerError) -> Answer:
+    if isinstance(error, SigningFailed):
+        return Answer(error.status, _KINDS[error.status]) if error.status in _KINDS else Answer(500, 0)
+    return _nearest(table, type(error))
 
 
 def _nearest(table: Table, error: type[PolicyServerError]) -> Answer:

@@ -138,6 +138,42 @@ class PolicyDetail(PolicyView, frozen=True, kw_only=True):
     export_config: str | None
 
 
+class ImportedPolicy(Struct, frozen=True):
+    """A policy that was imported; ``lastUpdate`` is what its bundle says, ``locked`` how it is here."""
+
+    repository: str
+    group: str
+    name: str
+    version: str
+    locked: bool
+    lastUpdate: str  # noqa: N815
+
+
+class AutoImportConfig(Struct, frozen=True):
+    """What is imported on a schedule; ``interval`` is a Go duration."""
+
+    policyURL: str  # noqa: N815
+    interval: str
+
+
+class AutoImportView(Struct, frozen=True):
+    """A scheduled import and how it is doing; ``Interval`` is in nanoseconds."""
+
+    MongoID: str
+    PolicyURL: str
+    Interval: int
+    NextImport: datetime
+    LastAttempt: datetime | None
+    LastSuccess: datetime | None
+    Error: str | None
+
+
+class AutoImportList(Struct, frozen=True):
+    """All scheduled imports, ordered by URL."""
+
+    autoimport: list[AutoImportView]
+
+
 class ServiceHealth(Struct, frozen=True):
     """Health in the policy service's shape."""
 

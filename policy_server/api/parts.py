@@ -8,6 +8,9 @@ from policy_server.api.metrics import Metrics
 from policy_server.auth.gate import Gate
 from policy_server.auth.proxies import Proxies
 from policy_server.auth.tokens import Tokens
+from policy_server.bundles.auto import AutoImporter
+from policy_server.bundles.exporter import Exporter
+from policy_server.bundles.importer import Importer
 from policy_server.engine.catalog import Ready
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
@@ -43,6 +46,16 @@ class ApiOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Bundles:
+    """Who exports and imports; ``max_bytes`` is the largest bundle that is read."""
+
+    exporter: Exporter
+    importer: Importer
+    auto: AutoImporter
+    max_bytes: int = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """The collaborators of the routes.
 
@@ -62,6 +75,7 @@ class Parts:
     find: Callable[[PolicyId], Ready]
     clock: Clock
     metrics: Metrics
+    bundles: Bundles
     options: ApiOptions = field(default_factory=ApiOptions)
     subsystems: Mapping[str, Callable[[], Status]] = field(default_factory=dict)
     explainer: Explainer | None = None

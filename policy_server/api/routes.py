@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from policy_server.api import models, token_views
+from policy_server.api import models
+from policy_server.api.bundles import AutoImports, Exports, Imports
 from policy_server.api.credentials import Credentials
 from policy_server.api.docs import DocsPages
 from policy_server.api.errors import ErrorAnswers, Noted, Shape
@@ -42,6 +44,12 @@ _LISTING: Final = (
     Param("limit", "At most this many, 1 to 1000; all without it.", "integer"),
     Param("cursor", "Where the page before ended: its next_cursor."),
 )
+_EXPORT: Final = (
+    Param("format", "`signed` (as without it), or `opa` for a .tar.gz that OPA loads."),
+    Param("wasm", "Put the compiled module into OPA's bundle, too.", "boolean"),
+)
+_BUNDLE: Final = ("application/zip", "multipart/form-data")
+_JSON: Final = ("application/json",)
 _REFUSALS: Final = (400, 403, 404, 413, 500, 503)
 
 
@@ -100,6 +108,19 @@ ROUTES: Final = (
           media="", faults=(403, 404, 500)),
     Route("POST", f"{_POLICY}/refresh", Refresh, "refresh", "Fetch the scheduled data now.", "Policies", "", _SERVICE,
           models.RefreshView, faults=(404, 409, 422, 500, 503)),
+    # Bundles.
+    Route("GET", f"{_POLICY}/key", Exports, "key", "The public key that verifies bundles of the policy.", "Bundles",
+          "key", _SERVICE, faults=(403, 404, 500, 503)),
+    Route("GET", f"{_POLICY}/export", Exports, "export", "The policy as a signed bundle, or as OPA's.", "Bundles", "",
+          _SERVICE, None, "application/zip", _EXPORT, faults=(400, 403, 404, 500, 503)),
+    Route("POST", "/v1/policy/import", Imports, "import", "Import a signed bundle.", "Bundles", "", _SERVICE,
+          models.ImportedPolicy, body=_BUNDLE, faults=(400, 403, 413, 422, 500, 503)),
+    Route("GET", "/v1/policy/import/config", AutoImports, "auto_imports", "Show what is imported on a schedule.",
+          "Bundles", "", _SERVICE, models.AutoImportList, faults=(503,)),
+    Route("POST", "/v1/policy/import/config", AutoImports, "save_auto_import", "Import a bundle on a schedule.",
+          "Bundles", "", _SERVICE, models.AutoImportConfig, body=_JSON, faults=(400, 413, 503)),
+    Route("DELETE", "/v1/policy/import/config", AutoImports, "remove_auto_import", "No longer import a bundle.",
+          "Bundles", "", _SERVICE, models.AutoImportConfig, body=_JSON, faults=(400, 404, 413, 503)),
     Route("GET", "/v1/policies", Policies, "list", "List policies.", "Policies", "", _SERVICE,
           models.PolicyList, params=_LISTING, faults=(400, 500)),
     Route("GET", "/v1/policies/{repository}/{group}/{policy}/{version}", Policies, "show",
@@ -144,6 +165,9 @@ def make_resources(parts: Parts) -> Mapping[type, object]:
         Refresh(parts.refresher),
         Policies(store),
         TokenPages(parts.tokens or Tokens(store.tokens, parts.clock), max_body=options.max_body),
+        Exports(parts.bundles.exporter),
+        Imports(parts.bundles.importer, parts.bundles.max_bytes),
+        AutoImports(parts.bundles.auto, options.max_body),
         HealthPages(readiness),
         MetricsPage(parts.metrics),
         OpenApiDocument(served(options)),

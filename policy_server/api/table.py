@@ -25,6 +25,9 @@ class Route:
     a good answer, None when it is not JSON of a known shape; ``other`` is the
     shape when a parameter asks for that; ``body`` is that of the request.
     ``faults`` are the statuses it may answer instead.
+    table. ``answer`` is the shape of a good answer, None when it is not JSON of
+    a known shape; ``other`` is the shape when a parameter asks for that.
+    ``body`` are the media types of a body that it needs; ``faults`` are the statuses it may answer instead.
     """
 
     method: str
@@ -39,6 +42,7 @@ class Route:
     media: str = "application/json"
     params: tuple[Param, ...] = ()
     takes_input: bool = False
+    body: tuple[str, ...] = ()
     faults: tuple[int, ...] = ()
     other: type | None = None
     body: type | None = None

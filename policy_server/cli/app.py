@@ -7,6 +7,7 @@ import typer
 
 from policy_server.cli import (
     bench,
+    bundle,
     config,
     doctor,
     evaluate,
@@ -45,6 +46,7 @@ app.command("reset")(state.reset)
 app.command("doctor")(doctor.doctor)
 app.add_typer(policies.app, name="policies")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(bundle.app, name="bundle")
 app.add_typer(state.db, name="db")
 app.add_typer(toolkit.app, name="toolkit")
 app.add_typer(config.app, name="config")

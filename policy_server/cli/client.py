@@ -127,6 +127,11 @@ class LocalClient:
 @contextmanager
 def open_client(settings: Settings | None, server: str | None, token: str | None = None) -> Iterator[Client]:
     """Yield a client for a running server, or for the store of the settings when no server is named."""
+def open_client(settings: Settings | None, server: str | None, *, writes: bool = False) -> Iterator[Client]:
+    """Yield a client for a running server, or for the store of the settings when no server is named.
+
+    Who ``writes`` has a store made where there is none.
+    """
     if server is not None:
         yield RemoteClient(server, token=token)
         return
@@ -134,3 +139,5 @@ def open_client(settings: Settings | None, server: str | None, token: str | None
 
     with open_assembly(settings or load_settings()) as assembly:
         yield LocalClient(assembly.app(local=True))
+    with open_assembly(settings or load_settings(), writes=writes) as assembly:
+        yield LocalClient(assembly.app())

@@ -41,3 +41,22 @@ def parse_duration(text: str) -> int:
     if total * sign not in range(-_LIMIT, _LIMIT):
         raise ValueError("the duration is longer than 292 years")
     return total * sign
+
+
+def format_duration(nanoseconds: int) -> str:
+    """Write nanoseconds the way Go does: ``1h30m0s``, ``1.5s``, ``250ms``, ``0s``."""
+    sign, rest = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
+    if rest < _UNITS["s"]:
+        unit = next((unit for unit in ("ms", "µs", "ns") if rest >= _UNITS[unit]), "s")
+        return f"{sign}{_decimal(rest, _UNITS[unit])}{unit}"
+    hours, rest = divmod(rest, _UNITS["h"])
+    minutes, rest = divmod(rest, _UNITS["m"])
+    shown = f"{hours}h" if hours else ""
+    shown += f"{minutes}m" if hours or minutes else ""
+    return f"{sign}{shown}{_decimal(rest, _UNITS['s'])}s"
+
+
+def _decimal(value: int, scale: int) -> str:
+    whole, fraction = divmod(value, scale)
+    digits = str(fraction).rjust(len(str(scale)) - 1, "0").rstrip("0") if fraction else ""
+    return f"{whole}.{digits}" if digits else str(whole)

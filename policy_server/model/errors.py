@@ -4,7 +4,10 @@ PolicyServerError
 ├── InputError                bad input, HTTP 400
 │   ├── InvalidJson           not JSON, or not the JSON that is needed here
 │   ├── InputTooLarge         HTTP 413
-│   └── InvalidParameter
+│   ├── InvalidParameter
+│   ├── UnusableKey
+│   ├── NotABundle
+│   └── InvalidBundle
 ├── NotFound                  HTTP 404
 │   ├── PolicyNotFound
 │   ├── EntrypointNotFound
@@ -25,6 +28,10 @@ PolicyServerError
 ├── NotAuthenticated          HTTP 401
 ├── Forbidden                 HTTP 403, known but not allowed
 ├── KeysUnavailable           the issuer of tokens cannot be asked, HTTP 503
+│   ├── AlreadyExists         HTTP 409
+│   ├── NotExportable
+│   ├── BundleUnverified
+│   └── ForeignPolicy
 ├── PublishError              a source that cannot become a revision, HTTP 422
 │   ├── InvalidSource         path, package, data, schema or data-config do not fit
 │   ├── CompileError          Rego errors, each with file, line and column
@@ -46,6 +53,9 @@ PolicyServerError
 │   └── ToolkitMissing
 ├── StoreUnavailable          HTTP 503
 ├── Busy                      HTTP 503
+├── BrokenBundle              the signature is good, the content is not, HTTP 500
+├── ExportConfigInvalid
+├── SigningFailed             the signer is missing or did not sign
 ├── TargetRefused             an outgoing request to a forbidden network
 ├── FetchError                an outgoing request that failed
 └── SettingsError             configuration that cannot be used
@@ -112,6 +122,24 @@ class InvalidParameter(InputError):
     """A parameter has a value that cannot be used."""
 
     slug = "invalid-parameter"
+
+
+class UnusableKey(InputError):
+    """This is no key that bundles are signed with."""
+
+    slug = "unusable-key"
+
+
+class NotABundle(InputError):
+    """This is not a ZIP file."""
+
+    slug = "not-a-bundle"
+
+
+class InvalidBundle(InputError):
+    """This is not a policy bundle."""
+
+    slug = "invalid-bundle"
 
 
 class NotFound(PolicyServerError):
@@ -252,6 +280,22 @@ class KeysUnavailable(PolicyServerError):
     slug = "keys-unavailable"
     status = 503
     kind = "keys"
+class NotExportable(Refused):
+    """The policy has no export-config.json, which permits its export."""
+
+    slug = "not-exportable"
+
+
+class BundleUnverified(Refused):
+    """No key that is trusted here has signed this bundle."""
+
+    slug = "bundle-unverified"
+
+
+class ForeignPolicy(Refused):
+    """The bundle's signer may not write this policy."""
+
+    slug = "foreign-policy"
 
 
 class PublishError(PolicyServerError):
@@ -387,6 +431,29 @@ class Busy(PolicyServerError):
 
     slug = "busy"
     status = 503
+
+
+class BrokenBundle(PolicyServerError):
+    """The bundle is signed, but no policy can be made of it."""
+
+    slug = "broken-bundle"
+
+
+class ExportConfigInvalid(PolicyServerError):
+    """The export-config.json of the policy does not name a namespace and a key."""
+
+    slug = "export-config-invalid"
+
+
+class SigningFailed(PolicyServerError):
+    """The signer did not sign."""
+
+    slug = "signing-failed"
+
+    def __init__(self, message: str | None = None, *, status: int = 500) -> None:
+        """Say why; ``status`` is what the signer answered, or what its absence means."""
+        super().__init__(message)
+        self.status = status
 
 
 class TargetRefused(PolicyServerError):

@@ -8,8 +8,13 @@ from wsgi_client import Client
 
 from policy_server.api.app import make_app
 from policy_server.api.metrics import Metrics
-from policy_server.api.parts import ApiOptions, Parts
+from policy_server.api.parts import ApiOptions, Bundles, Parts
 from policy_server.builtins.registry import Registry
+from policy_server.bundles.auto import AutoImporter
+from policy_server.bundles.exporter import Exporter
+from policy_server.bundles.importer import Importer
+from policy_server.bundles.signers import NoSigner
+from policy_server.bundles.trust import Trust
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
@@ -44,23 +49,42 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
     """Make servers, each with an empty store; options of the API are taken by name."""
     catalogs: list[Catalog] = []
 
-    def make(*, store: MemoryStore | None = None, subsystems=None, networks=(), explain=False, **options) -> Server:
+    def make(
+        *,
+        store: MemoryStore | None = None,
+        subsystems=None,
+        networks=(),
+        explain=False,
+        signer=None,
+        issuers=(),
+        **options,
+    ) -> Server:
         store = store or MemoryStore()
         catalog = Catalog(store, workshop.load, now)
         catalogs.append(catalog)
         evaluator, metrics = Evaluator(catalog), Metrics()
         routes = {kind: Route(enabled=True, policy=PolicyId("test", "pexip", str(kind), "1.0")) for kind in RequestKind}
         publisher = SourcePublisher(store, workshop.compiler, now, catalog.wake)
+        client = GuardedClient(NetworkGuard(networks))
+        trust = Trust(store.keys, client, now, file=None, issuers=issuers)
+        importer = Importer(store, publisher, trust, now, rehearse=workshop.rehearse)
+        bundles = Bundles(
+            exporter=Exporter(store, signer or NoSigner(), lambda: "https://us.example.com"),
+            importer=importer,
+            auto=AutoImporter(store, importer, client, now),
+            max_bytes=1 << 20,
+        )
         parts = Parts(
             answers=Answers(evaluator.decide, routes, now, metrics.pexip),
             evaluator=evaluator,
             store=store,
-            refresher=Refresher(store, publisher, GuardedClient(NetworkGuard(networks)), now),
+            refresher=Refresher(store, publisher, client, now),
             schemas=OutputSchemas(),
             catalog_status=catalog.status,
             find=catalog.find,
             clock=now,
             metrics=metrics,
+            bundles=bundles,
             options=ApiOptions(**options),
             subsystems=subsystems or {},
             explainer=Explainer(evaluator, workshop.toolkit, workshop.registry) if explain else None,

@@ -75,6 +75,10 @@ class Workshop:
     toolkit: Toolkit
     metrics: list[Metrics] = field(default_factory=list)
 
+    def rehearse(self, source: PolicySource) -> None:
+        """Compile, and keep nothing."""
+        self.compiler.compile(source)
+
     def load(self, wasm: bytes, revision: Revision) -> Policy:
         """Make a runnable policy."""
         data = (revision.data or "{}").encode()

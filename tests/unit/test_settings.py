@@ -58,6 +58,25 @@ def test_tables_in_the_file_spell_longer_names(tmp_path: Path) -> None:
     assert settings.folders == (("a", Path("/srv/a")),)
 
 
+def test_issuers_may_be_a_table_in_the_file(tmp_path: Path) -> None:
+    """Each with a list of the repositories it may write."""
+    file = write(tmp_path, '[bundle.issuers]\n"https://a.example.com" = ["one", "two"]\n"did:web:b.example.com" = []\n')
+
+    assert load(config=file).bundle_issuers == (
+        ("https://a.example.com", ("one", "two")),
+        ("did:web:b.example.com", ()),
+    )
+
+
+def test_the_policy_services_signer_is_ours() -> None:
+    """Its address and the pace of imports are read; nobody sees the password."""
+    settings = load({"SIGNER_ADDR": "http://user:hush@signer:8080/", "AUTO_IMPORT_POLL_INTERVAL": "5s"})
+
+    assert (settings.signer_url, settings.auto_import_poll_interval) == ("http://user:hush@signer:8080", 5.0)
+    assert "hush" not in str(settings.dump())
+    assert settings.warnings == ()
+
+
 def test_a_misspelt_variable_is_refused_with_a_suggestion() -> None:
     """A name that begins like ours and is none of ours stops the start."""
     with pytest.raises(SettingsError, match=r"POLICY_PROT is no setting; did you mean POLICY_PORT\?"):
@@ -107,6 +126,9 @@ def test_every_problem_is_told_at_once() -> None:
         ("external_url", "policy.example.com", "an address such as https://policy.example.com"),
         ("metrics_address", "2112", r"empty, or host:port"),
         ("allowed_networks", "10.0.0.0/33", "networks"),
+        ("bundle_issuers", "peer.example.com", "did:web"),
+        ("bundle_issuers", "did:key:z6Mk", "did:web"),
+        ("bundle_issuers", "https://a.example.com/?x=1", "did:web"),
         ("pexip_service_policy", "pexip/service/1.0", "repository/group/name/version"),
         ("pexip_avatar_fallback", "reject", "one of 404"),
         ("host", "not a host", "an address or a host name"),
@@ -132,6 +154,11 @@ def test_a_value_that_cannot_be_used_is_refused(name: str, value: str, wanted: s
         ("bundled", "off", False),
         ("folders", "a=/srv/a, b=/srv/b", (("a", Path("/srv/a")), ("b", Path("/srv/b")))),
         ("allowed_networks", "10.0.0.0/8, data.example", ("10.0.0.0/8", "data.example")),
+        (
+            "bundle_issuers",
+            "https://a.example.com/x, did:web:b.example.com%3A8443:team = one | two",
+            (("https://a.example.com/x", ()), ("did:web:b.example.com%3A8443:team", ("one", "two"))),
+        ),
         ("pexip_service_policy", "mine/pexip/service/2.0", PolicyId("mine", "pexip", "service", "2.0")),
         ("pexip_service_fallback", "not_found", Fallback.NOT_FOUND),
         ("pexip_service_fallback", "Reject", Fallback.REJECT),
@@ -308,7 +335,14 @@ def test_every_kind_of_request_has_a_bundled_policy(kind: RequestKind) -> None:
 
 def test_what_is_dumped_can_be_read_again() -> None:
     """Every value is shown in the form its reader takes."""
-    settings = load({"POLICY_FOLDERS": "a=/srv/a", "POLICY_PEXIP_CREDENTIALS": "u:p", "POLICY_TOOLKIT": "/opt/t.wasm"})
+    settings = load(
+        {
+            "POLICY_BUNDLE_ISSUERS": "https://a.example.com=x|y,did:web:b",
+            "POLICY_FOLDERS": "a=/srv/a",
+            "POLICY_PEXIP_CREDENTIALS": "u:p",
+            "POLICY_TOOLKIT": "/opt/t.wasm",
+        }
+    )
 
     again = load(to_environ(settings.dump(redact=False)))
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_server.model.duration import parse_duration
+from policy_server.model.duration import format_duration, parse_duration
 
 SECOND = 1_000_000_000
 
@@ -68,3 +68,23 @@ def test_parts_add_up(hours: int, minutes: int, seconds: int, milliseconds: int)
     text = f"{hours}h{minutes}m{seconds}s{milliseconds}ms"
 
     assert parse_duration(text) == ((hours * 60 + minutes) * 60 + seconds) * SECOND + milliseconds * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1_500, "1.5µs"),
+        (250_000_000, "250ms"),
+        (1_500_000_000, "1.5s"),
+        (60_000_000_000, "1m0s"),
+        (5_400_000_000_000, "1h30m0s"),
+        (3_600_000_000_001, "1h0m0.000000001s"),
+        (-90_000_000_000, "-1m30s"),
+    ],
+)
+def test_durations_are_written_as_go_does(nanoseconds: int, text: str) -> None:
+    """And read back."""
+    assert format_duration(nanoseconds) == text
+    assert parse_duration(text) == nanoseconds

@@ -1,0 +1,1 @@
+"""Bundles: policies that travel between servers, signed."""

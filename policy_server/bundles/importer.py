@@ -1,0 +1,129 @@
+"""Takes signed bundles in: verify, check who may write what, publish, lock.
+
+Nothing is written before the signature is good and the signer may write the
+policy. An import never unlocks, and everything goes through the publisher.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from policy_server.bundles.contents import open_bundle, source_of
+from policy_server.bundles.trust import Trust
+from policy_server.model.bundle import Imported, Voucher
+from policy_server.model.errors import AlreadyLocked, ForeignPolicy, PolicyNotFound
+from policy_server.model.policy import PolicyFilter, PolicyId, PolicyRecord, PolicySource
+from policy_server.ports import Clock, Publisher, Store
+from policy_server.publishing.checks import check_source, tidy
+
+ORIGIN: Final = "import:"
+"""How the origin of an imported policy begins; its signer's name follows."""
+
+_PAGE: Final = 100
+log = logging.getLogger(__name__)
+
+
+class Importer:
+    """Imports bundles.
+
+    ``rehearse`` compiles a source and loads it, without writing; a policy that
+    is new here is rehearsed first, so that a bundle that cannot be published leaves nothing behind.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        publisher: Publisher,
+        trust: Trust,
+        clock: Clock,
+        *,
+        rehearse: Callable[[PolicySource], None],
+    ) -> None:
+        """Take the collaborators; nothing is read yet."""
+        self._store = store
+        self._publisher = publisher
+        self._trust = trust
+        self._clock = clock
+        self._rehearse = rehearse
+
+    def bring(self, content: bytes) -> Imported:
+        """Import one bundle; the same bundle again changes nothing.
+
+        Raises:
+            NotABundle, InvalidBundle: the bytes are no bundle.
+            BundleUnverified: nobody who is trusted has signed it.
+            BrokenBundle: signed, but no policy can be made of it.
+            ForeignPolicy: its signer may not write that policy.
+            PublishError: the policy does not compile, or its files do not fit; the last good revision stays.
+        """
+        bundle = open_bundle(content)
+        voucher = self._trust.vouch(bundle)
+        source = tidy(source_of(bundle, origin=f"{ORIGIN}{voucher.name}"))
+        before = self._record(source.id)
+        self._check_owner(source, voucher, before)
+        if before is None:
+            check_source(source)
+            self._rehearse(source)
+        elif bundle.metadata.locked:
+            self._lock(source.id, source.origin)
+        revision = self._publisher.publish(source, author=source.origin)
+        if bundle.metadata.locked:
+            self._lock(source.id, source.origin)
+        known = before is not None and before.revision == revision
+        fields = {"action": "bundle.imported", "policy": str(source.id), "author": source.origin}
+        # An import on a schedule mostly brings what is there already.
+        log.log(
+            logging.DEBUG if known else logging.INFO,
+            "%s: imported, signed by %s",
+            source.id,
+            voucher.name,
+            extra=fields,
+        )
+        locked = self._store.get(source.id).locked
+        return Imported(source.id, locked, bundle.metadata.last_update, voucher.name)
+
+    def _check_owner(self, source: PolicySource, voucher: Voucher, before: PolicyRecord | None) -> None:
+        """Refuse to write where others do; ForeignPolicy."""
+        repository = source.id.repository
+        if voucher.repositories:
+            if repository not in voucher.repositories:
+                raise ForeignPolicy(f"{voucher.name} may not write the repository {repository}.")
+            return
+        if before is not None and _origin(before) != source.origin:
+            raise ForeignPolicy(
+                f"{source.id} was not imported from {voucher.name}; list the repository {repository} for that signer "
+                "to let its bundles replace it."
+            )
+        if before is None and (other := self._not_imported(repository)) is not None:
+            raise ForeignPolicy(
+                f"The repository {repository} has policies of others, such as {other}; list it for {voucher.name} "
+                "to let its bundles write there."
+            )
+
+    def _not_imported(self, repository: str) -> PolicyId | None:
+        """Return a policy of the repository that was written by other means than imports."""
+        cursor: str | None = None
+        while True:
+            page = self._store.find(PolicyFilter(repository=repository), limit=_PAGE, cursor=cursor)
+            for record in page.records:
+                if not _origin(record).startswith(ORIGIN):
+                    return record.id
+            cursor = page.next_cursor
+            if cursor is None:
+                return None
+
+    def _lock(self, policy: PolicyId, actor: str) -> None:
+        try:
+            self._store.lock(policy, self._clock(), actor=actor)
+        except AlreadyLocked:
+            return
+
+    def _record(self, policy: PolicyId) -> PolicyRecord | None:
+        try:
+            return self._store.get(policy)
+        except PolicyNotFound:
+            return None
+
+
+def _origin(record: PolicyRecord) -> str:
+    return "" if record.revision is None else record.revision.source.origin
