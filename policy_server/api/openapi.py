@@ -89,8 +89,8 @@ def _operation(route: Route) -> JsonDict:
     if route.body is not None:
         schema: JsonDict = {"$ref": _REF.format(name=route.body.__name__)}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
-    if route.body:
-        operation["requestBody"] = {"required": True, "content": {media: {"schema": {}} for media in route.body}}
+    if route.accepts:
+        operation["requestBody"] = {"required": True, "content": {media: {"schema": {}} for media in route.accepts}}
     if route.shape is Shape.PEXIP:
         operation["security"] = [{}, {"pexip": []}]
     need = need_of(route.operation)

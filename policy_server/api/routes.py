@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from policy_server.api import models, token_views
-from policy_server.api import models
 from policy_server.api.bundles import AutoImports, Exports, Imports
 from policy_server.api.credentials import Credentials
 from policy_server.api.docs import DocsPages
@@ -114,13 +113,13 @@ ROUTES: Final = (
     Route("GET", f"{_POLICY}/export", Exports, "export", "The policy as a signed bundle, or as OPA's.", "Bundles", "",
           _SERVICE, None, "application/zip", _EXPORT, faults=(400, 403, 404, 500, 503)),
     Route("POST", "/v1/policy/import", Imports, "import", "Import a signed bundle.", "Bundles", "", _SERVICE,
-          models.ImportedPolicy, body=_BUNDLE, faults=(400, 403, 413, 422, 500, 503)),
+          models.ImportedPolicy, accepts=_BUNDLE, faults=(400, 403, 413, 422, 500, 503)),
     Route("GET", "/v1/policy/import/config", AutoImports, "auto_imports", "Show what is imported on a schedule.",
           "Bundles", "", _SERVICE, models.AutoImportList, faults=(503,)),
     Route("POST", "/v1/policy/import/config", AutoImports, "save_auto_import", "Import a bundle on a schedule.",
-          "Bundles", "", _SERVICE, models.AutoImportConfig, body=_JSON, faults=(400, 413, 503)),
+          "Bundles", "", _SERVICE, models.AutoImportConfig, accepts=_JSON, faults=(400, 413, 503)),
     Route("DELETE", "/v1/policy/import/config", AutoImports, "remove_auto_import", "No longer import a bundle.",
-          "Bundles", "", _SERVICE, models.AutoImportConfig, body=_JSON, faults=(400, 404, 413, 503)),
+          "Bundles", "", _SERVICE, models.AutoImportConfig, accepts=_JSON, faults=(400, 404, 413, 503)),
     Route("GET", "/v1/policies", Policies, "list", "List policies.", "Policies", "", _SERVICE,
           models.PolicyList, params=_LISTING, faults=(400, 500)),
     Route("GET", "/v1/policies/{repository}/{group}/{policy}/{version}", Policies, "show",

@@ -23,11 +23,9 @@ class Route:
     ``operation`` is the name in the OpenAPI document and chooses the error
     table, and the role that is needed (api/roles.py). ``answer`` is the shape of
     a good answer, None when it is not JSON of a known shape; ``other`` is the
-    shape when a parameter asks for that; ``body`` is that of the request.
-    ``faults`` are the statuses it may answer instead.
-    table. ``answer`` is the shape of a good answer, None when it is not JSON of
-    a known shape; ``other`` is the shape when a parameter asks for that.
-    ``body`` are the media types of a body that it needs; ``faults`` are the statuses it may answer instead.
+    shape when a parameter asks for that; ``body`` is that of the request, or
+    ``accepts`` the media types of a body that has no shape. ``faults`` are the
+    statuses it may answer instead.
     """
 
     method: str
@@ -42,7 +40,7 @@ class Route:
     media: str = "application/json"
     params: tuple[Param, ...] = ()
     takes_input: bool = False
-    body: tuple[str, ...] = ()
+    accepts: tuple[str, ...] = ()
     faults: tuple[int, ...] = ()
     other: type | None = None
     body: type | None = None

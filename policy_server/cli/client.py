@@ -125,9 +125,9 @@ class LocalClient:
 
 
 @contextmanager
-def open_client(settings: Settings | None, server: str | None, token: str | None = None) -> Iterator[Client]:
-    """Yield a client for a running server, or for the store of the settings when no server is named."""
-def open_client(settings: Settings | None, server: str | None, *, writes: bool = False) -> Iterator[Client]:
+def open_client(
+    settings: Settings | None, server: str | None, token: str | None = None, *, writes: bool = False
+) -> Iterator[Client]:
     """Yield a client for a running server, or for the store of the settings when no server is named.
 
     Who ``writes`` has a store made where there is none.
@@ -137,7 +137,5 @@ def open_client(settings: Settings | None, server: str | None, *, writes: bool =
         return
     from policy_server.cli.tools import open_assembly
 
-    with open_assembly(settings or load_settings()) as assembly:
-        yield LocalClient(assembly.app(local=True))
     with open_assembly(settings or load_settings(), writes=writes) as assembly:
-        yield LocalClient(assembly.app())
+        yield LocalClient(assembly.app(local=True))

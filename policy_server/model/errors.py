@@ -280,6 +280,8 @@ class KeysUnavailable(PolicyServerError):
     slug = "keys-unavailable"
     status = 503
     kind = "keys"
+
+
 class NotExportable(Refused):
     """The policy has no export-config.json, which permits its export."""
 
