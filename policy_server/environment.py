@@ -22,6 +22,11 @@ ALIASES: Final[Mapping[str, str]] = {
     "METRICS_ADDR": "metrics_address",
     "EXTERNAL_HTTP_ADDR": "external_url",
     "REFRESHER_POLL_INTERVAL": "refresh_poll",
+    "CACHE_ADDR": "cache_url",
+    "TASK_ADDR": "task_url",
+    "SIGNER_ADDR": "signer_url",
+    "DID_RESOLVER_ADDR": "did_resolver_url",
+    "OCM_ADDR": "ocm_url",
 }
 """Another product's name → our setting. Our own name wins where both are set."""
 
@@ -42,11 +47,6 @@ IGNORED: Final[Mapping[str, str]] = {
     "POLICY_REPOSITORY_PASS": "there is no Git feed yet",
     "POLICY_REPOSITORY_BRANCH": "there is no Git feed yet",
     "POLICY_REPOSITORY_FOLDER": "there is no Git feed yet",
-    "CACHE_ADDR": "results are not sent to a cache service yet",
-    "TASK_ADDR": "the task functions are not there yet",
-    "SIGNER_ADDR": "there is no bundle signing yet",
-    "DID_RESOLVER_ADDR": "the DID functions are not there yet",
-    "OCM_ADDR": "the OCM functions are not there yet",
     "NATS_ADDR": "no events are sent yet",
     "NATS_SUBJECT": "no events are sent yet",
     "AUTO_IMPORT_POLL_INTERVAL": "there is no automatic import yet",

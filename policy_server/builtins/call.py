@@ -45,6 +45,7 @@ class Call:
         strict: bool = False,
         errors: list[str] | None = None,
         printed: list[str] | None = None,
+        memo: dict[tuple[object, ...], bytes | None] | None = None,
     ) -> None:
         self.headers = headers
         self.now_ns = now_ns
@@ -53,7 +54,7 @@ class Call:
         self.errors: list[str] = [] if errors is None else errors
         self.printed: list[str] = [] if printed is None else printed
         self.answers: dict[bytes, bytes | tuple[str, str]] = {}
-        self.memo: dict[tuple[object, ...], bytes | None] = {}
+        self.memo: dict[tuple[object, ...], bytes | None] = {} if memo is None else memo
         self._seed: int | None = None
 
     @property
@@ -71,6 +72,10 @@ class Call:
         """Record the failure of a builtin, which then is undefined; where strict, raise it."""
         if self.strict:
             raise error
+        self.note(error)
+
+    def note(self, error: BuiltinFailed) -> None:
+        """Record the failure of a builtin, unless MAX_ERRORS are recorded already."""
         if len(self.errors) < MAX_ERRORS:
             self.errors.append(error.message)
 
