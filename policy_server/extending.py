@@ -1,7 +1,5 @@
 """Which functions beyond OPA's there are, as the settings say."""
 
-import os
-
 from policy_server.builtins.declare import Builtin, OnFailure
 from policy_server.builtins.extensions import Extensions, extension_functions
 from policy_server.ports import Bearer, CacheStore, ValueStore
@@ -33,7 +31,7 @@ def extensions(
             invalid_is_false=settings.invalid_proof == "false",
             on_failure=tuple((name, OnFailure(word)) for name, word in settings.function_errors),
             file=settings.functions,
-            variables=os.environ,
+            variables=settings.environment,
             plugins=settings.function_plugins,
         )
     )

@@ -385,6 +385,11 @@ class Settings:
         return {name: os.environ[name] for name in self.runtime_env if name in os.environ}
 
     @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment, of which functions of the operator's file get what the file names."""
+        return os.environ
+
+    @property
     def network(self) -> "Network | None":
         """What policies may reach; None when nothing."""
         # PERF: not needed by commands that evaluate nothing.

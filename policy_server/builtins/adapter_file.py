@@ -37,7 +37,7 @@ class _Function(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     headers: dict[str, str] = {}
     body: object = msgspec.UNSET
-    ok: Annotated[list[Annotated[int, msgspec.Meta(ge=200, le=599)]], msgspec.Meta(min_length=1)] = [200, 201]
+    ok: Annotated[tuple[Annotated[int, msgspec.Meta(ge=200, le=599)], ...], msgspec.Meta(min_length=1)] = (200, 201)
     response: str = ""
     missing: Literal["fail", "undefined"] = "fail"
     timeout: Time = "30s"

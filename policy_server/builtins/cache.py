@@ -3,11 +3,10 @@
 Source of the rules: the policy service's specification, section 6.2.
 """
 
-import secrets
-import string
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Protocol
 
 from policy_server.builtins.call import Call
 from policy_server.builtins.declare import ANY, Builtin, builtin
@@ -17,8 +16,6 @@ from policy_server.model.errors import BuiltinFailed, ValueNotFound
 from policy_server.model.values import Json, JsonObject
 from policy_server.neighbours.cache import CacheService
 from policy_server.ports import CacheStore
-
-_LETTERS: Final = string.ascii_letters + string.digits
 
 
 class Cache(Protocol):
@@ -66,7 +63,8 @@ class StoredCache:
         at = datetime.fromtimestamp(call.now_ns / 1e9, UTC)
         found = stored(call, lambda: self._values(key, at))
         if not found:
-            name = "".join(secrets.choice(_LETTERS) for _ in range(16))
+            # The same each time, so that two evaluations of a question can be compared.
+            name = hashlib.sha256(f"{key}".encode(errors="surrogatepass")).hexdigest()[:16]
             return {"id": name, "kind": 5, "message": "key not found in cache"}
         if self._flatten == "merge" and len(found) > 1:
             return _merged(found)

@@ -38,8 +38,8 @@ def did_to_url(_: Call, did: str) -> str:
     COMPAT: other than the original, which made ``https://.well-known/did.json`` of ``did:web:``, a DID with an
     empty part or without a host is an error.
     """
-    scheme, method, *parts = did.split(":")
-    if not parts or scheme != "did" or method != "web":
+    parts = did.removeprefix("did:web:").split(":")
+    if not did.startswith("did:web:"):
         raise BuiltinFailed("this is no did:web DID", code="argument")
     if _BAD_ESCAPE.search(parts[0]) is not None:
         raise BuiltinFailed("the DID has a % that escapes nothing", code="argument")

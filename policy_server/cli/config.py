@@ -39,6 +39,10 @@ def check(config: options.Config = None, assignments: options.Assignments = None
     settings = options.settings_from(config, assignments)
     for warning in settings.warnings:
         output.say(f"warning: {warning}")
+    # Functions of a file and of plugins are settings, too.
+    from policy_server.extending import extensions
+
+    extensions(settings)
     output.say("the settings can be used")
 
 

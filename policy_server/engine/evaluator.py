@@ -4,6 +4,7 @@ import logging
 import time
 import uuid
 
+from policy_server.builtins.call import Memo
 from policy_server.engine.catalog import Catalog, Ready
 from policy_server.model.decision import Decision, Question
 
@@ -34,9 +35,7 @@ class Evaluator:
         """
         return self.answer(self.find(question), question)
 
-    def answer(
-        self, ready: Ready, question: Question, memo: dict[tuple[object, ...], bytes | None] | None = None
-    ) -> Decision:
+    def answer(self, ready: Ready, question: Question, memo: Memo | None = None) -> Decision:
         """Evaluate one question by the revision that was found for it; raises as `decide` does.
 
         ``memo`` keeps what functions answered, for an explanation.

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from policy_server.builtins.call import Call
+from policy_server.builtins.call import Call, Memo
 from policy_server.builtins.registry import Registry
 from policy_server.model.values import UNDEFINED, Json, Undefined
 from policy_server.wasm.module import Module, ModuleCache
@@ -79,7 +79,7 @@ class Policy:
         errors: list[str] | None = None,
         printed: list[str] | None = None,
         trusted: bool = False,
-        memo: dict[tuple[object, ...], bytes | None] | None = None,
+        memo: Memo | None = None,
     ) -> bytes | None:
         """Evaluate; JSON text in, compact JSON text with sorted keys out.
 
@@ -148,7 +148,7 @@ class Policy:
         strict: bool,
         notes: tuple[list[str] | None, list[str] | None],
         checked: bool,
-        memo: dict[tuple[object, ...], bytes | None] | None = None,
+        memo: Memo | None = None,
     ) -> bytes | None:
         seconds = self._deadline if deadline is None else deadline
         call = Call(
