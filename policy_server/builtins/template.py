@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from policy_server.model.errors import BuiltinFailed
 from policy_server.model.values import Json
@@ -70,7 +70,7 @@ def filled_url(template: str, arguments: Mapping[str, Json]) -> str:
     segments = urlsplit(url).path.split("/")[1:]
     expected = urlsplit(template).path.split("/")[1:]
     for segment, given in zip(segments, expected, strict=True):
-        if segment in {".", ".."} or (not segment.strip() and given):
+        if segment in {".", ".."} or (given and not unquote(segment).strip()):
             raise BuiltinFailed("an argument that stands in the address is empty, or no name", code="argument")
     return url
 

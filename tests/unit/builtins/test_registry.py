@@ -19,31 +19,12 @@ HEADER = {
     "decl": {"type": "function", "args": [{"type": "string"}], "result": {"type": "string"}},
 }
 
-EXTENSIONS = frozenset(
-    [
-        "add_vc_proof",
-        "add_vp_proof",
-        "cache.get",
-        "cache.set",
-        "did.resolve",
-        "did_to_url",
-        "keys.get",
-        "keys.getAll",
-        "ocm.getLoginProofInvitation",
-        "ocm.getLoginProofResult",
-        "ocm.getRawProofResult",
-        "ocm.sendPresentationRequest",
-        "proof.verify",
-        "storage.delete",
-        "storage.get",
-        "storage.set",
-        "task.create",
-        "tasklist.create",
-        "url_to_did",
-        "verification_method",
-        "verification_methods",
-    ]
-)
+_LISTED = """
+add_vc_proof add_vp_proof cache.get cache.set did.resolve did_to_url keys.get keys.getAll ocm.getLoginProofInvitation
+ocm.getLoginProofResult ocm.getRawProofResult ocm.sendPresentationRequest proof.verify storage.delete storage.get
+storage.set task.create tasklist.create url_to_did verification_method verification_methods
+"""
+EXTENSIONS = frozenset(_LISTED.split())
 """The functions of the policy service, but for headers, which need nothing."""
 
 NEVER = {"eq", "assign", "print", "rego.metadata.chain", "rego.metadata.rule", "internal.print", "internal.test_case"}
