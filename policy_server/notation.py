@@ -246,8 +246,7 @@ def _failures(value: object) -> tuple[tuple[str, str], ...]:
         value = [f"{name}={word}" for name, word in value.items()]
     found = []
     for item in _items(value):
-        name, _, word = (part.strip() for part in f"*={item}".rpartition("="))
-        name = name.removeprefix("*=") or "*"
+        name, _, word = (part.strip() for part in (item if "=" in item else f"*={item}").rpartition("="))
         if word not in {"fail", "undefined", "value"} or not re.fullmatch(r"[\w.*?]+", name):
             raise ValueError(wanted)
         found.append((name, word))
