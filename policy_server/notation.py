@@ -269,6 +269,8 @@ def _url(value: object) -> str:
     parts = urlsplit(text)
     if text and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment):
         raise ValueError("an address such as https://policy.example.com")
+    if "@" in parts.netloc:  # addresses are shown
+        raise ValueError("an address without user and password")
     return text
 
 

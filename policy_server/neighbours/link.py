@@ -1,6 +1,7 @@
 """The line to one neighbour: its address, our token, and what may go wrong."""
 
 import threading
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -96,11 +97,14 @@ class Link:
                 f"this server has no {self.name}; the setting {self._setting} names its address", code="unconfigured"
             )
         seconds = min(seconds, self._timeout)
+        until = time.monotonic() + seconds
         sent = dict(headers or {})
         try:
             if token and self._bearer is not None:
                 sent["Authorization"] = within(seconds, self._bearer)
-            found = self._fetcher().fetch(method, f"{self.url}{path}", body=body, headers=sent, deadline=seconds)
+            found = self._fetcher().fetch(
+                method, f"{self.url}{path}", body=body, headers=sent, deadline=max(until - time.monotonic(), 0.001)
+            )
         except TimeoutError as error:
             raise BuiltinFailed(f"{self.name}: no token in time", code="unreachable") from error
         except (FetchError, TargetRefused) as error:

@@ -1,6 +1,7 @@
 """Functions that ask a neighbour: what is sent, what comes back, and what goes wrong."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -394,3 +395,14 @@ def test_answers_keep_the_spelling_of_their_numbers(extended: MakeExtended, neig
     neighbours.fail(200, b'{"n": 12345678901234567890.10}')
 
     assert extended().text("did.resolve", b'"did:x:y"') == b'{"n": 12345678901234567890.10}'
+
+
+def test_a_token_takes_of_the_time_that_there_is(extended: MakeExtended, neighbours: Neighbours) -> None:
+    """An issuer that keeps silent ends the evaluation at its deadline, too."""
+    go = threading.Event()
+
+    with pytest.raises(EvaluationTimeout, match="no token in time"):
+        extended(bearer=lambda: str(go.wait(30)))("task.create", "x", {}, call=new_call(seconds=0.05))
+
+    go.set()
+    assert neighbours.requests == []
