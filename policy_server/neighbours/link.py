@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import quote, urlsplit
 
-from policy_server.model.errors import BuiltinFailed, FetchError, InvalidJson, TargetRefused
+from policy_server.model.errors import BuiltinFailed, FetchError, InvalidJson, SettingsError, TargetRefused
 from policy_server.model.values import Json
 from policy_server.neighbours.patience import within
 from policy_server.ports import Bearer
@@ -107,6 +107,8 @@ class Link:
             )
         except TimeoutError as error:
             raise BuiltinFailed(f"{self.name}: no token in time", code="unreachable") from error
+        except SettingsError as error:
+            raise BuiltinFailed(f"{self._setting} cannot be used: {error.message}", code="unconfigured") from error
         except (FetchError, TargetRefused) as error:
             raise BuiltinFailed(f"{self.name}: {error.message.rstrip('.')}", code="unreachable") from error
         if ok is not None and found.status not in ok:

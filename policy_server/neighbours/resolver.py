@@ -1,7 +1,13 @@
 """The universal DID resolver."""
 
+import re
+from typing import Final
+from urllib.parse import unquote
+
 from policy_server.model.errors import BuiltinFailed
 from policy_server.neighbours.link import Link
+
+_SEPARATOR: Final = re.compile(r"[/?#\\]")
 
 
 class Resolver:
@@ -18,8 +24,8 @@ class Resolver:
         """
         if not did.strip():
             raise BuiltinFailed("the DID is empty", code="argument")
-        if {".", ".."} & set(did.replace("?", "/").replace("#", "/").replace("\\", "/").split("/")):
-            # SECURITY: libraries resolve these, so that another resource of the resolver would be asked.
+        if {".", ".."} & set(_SEPARATOR.split(unquote(did))):
+            # SECURITY: libraries and servers resolve these, escaped ones too: another resource would be asked.
             raise BuiltinFailed("the DID has a path that leads upwards", code="argument")
         reply = self._link.ask("GET", f"/1.0/identifiers/{did}", seconds=seconds, ok=None)
         return self._link.json(reply)

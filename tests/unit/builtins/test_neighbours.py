@@ -134,7 +134,20 @@ def test_an_unknown_did_is_the_resolvers_document(extended: MakeExtended, neighb
     assert neighbours.requests[1].path == "/1.0/identifiers/did:web:a%3A80"
 
 
-@pytest.mark.parametrize("did", ["", "  ", "did:x/../../admin", "../admin", "did:x/..\\admin", "did:x/./y"])
+@pytest.mark.parametrize(
+    "did",
+    [
+        "",
+        "  ",
+        "did:x/../../admin",
+        "../admin",
+        "did:x/..\\admin",
+        "did:x/./y",
+        "did:x/%2e%2E/../admin",
+        "did:x/%2e%2e/a",
+        "did:x%2f..",
+    ],
+)
 def test_no_did_leads_to_another_resource(did: str, extended: MakeExtended, neighbours: Neighbours) -> None:
     """It stands in the address as it is, so that it must not climb."""
     with pytest.raises(BuiltinFailed):
@@ -327,6 +340,14 @@ def test_without_an_address_a_call_names_the_setting(name: str) -> None:
 
     with pytest.raises(BuiltinFailed, match=setting) as caught:
         Extended()(name, *CALLS[name])
+
+    assert caught.value.code == "unconfigured"
+
+
+def test_an_address_that_leads_nowhere_names_the_setting() -> None:
+    """An address that lost a digit is no host that could be allowed."""
+    with pytest.raises(BuiltinFailed, match="POLICY_TASK_URL") as caught:
+        Extended(task_url="http://127.1:80")("task.create", "x", {})
 
     assert caught.value.code == "unconfigured"
 

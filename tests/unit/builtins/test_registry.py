@@ -61,6 +61,13 @@ def test_only_what_opa_lacks_is_declared() -> None:
     assert {each["name"] for each in found} == {"external.http.header", *EXTENSIONS}
 
 
+def test_an_embedding_program_may_bring_what_needs_a_server() -> None:
+    """Its functions come before ours of the same name."""
+    found = Registry.discover({"storage.get": lambda key: {"key": key}}).functions({0: "storage.get"})
+
+    assert found[0](_call(), [b'"k"']) == b'{"key":"k"}'
+
+
 def test_every_builtin_says_what_it_is() -> None:
     """Determinism and blocking are told, for listings."""
     found = {each.name: (each.nondeterministic, each.blocking) for each in Registry.discover().builtins()}
