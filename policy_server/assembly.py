@@ -30,6 +30,7 @@ from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
 from policy_server.engine.policy import Policy
 from policy_server.engine.proving import Proof
+from policy_server.extending import extensions
 from policy_server.model.errors import StoreUnavailable
 from policy_server.model.policy import PolicySource, Revision
 from policy_server.model.status import State, Status
@@ -93,7 +94,8 @@ class Assembly:
     @cached_property
     def registry(self) -> Registry:
         """The Rego functions this host answers."""
-        return settled_registry(self.settings.network, self.settings.runtime_variables, self.toolkit)
+        made = extensions(self.settings, values=self.store.values, cache=self.store.cache)
+        return settled_registry(self.settings.network, self.settings.runtime_variables, self.toolkit, made=made)
 
     @cached_property
     def _quiet(self) -> Registry:

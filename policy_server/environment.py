@@ -32,6 +32,11 @@ ALIASES: Final[Mapping[str, str]] = {
     "OAUTH_TOKEN_URL": "oauth_token_url",
     "SIGNER_ADDR": "signer_url",
     "AUTO_IMPORT_POLL_INTERVAL": "auto_import_poll_interval",
+    "CACHE_ADDR": "cache_url",
+    "TASK_ADDR": "task_url",
+    "SIGNER_ADDR": "signer_url",
+    "DID_RESOLVER_ADDR": "did_resolver_url",
+    "OCM_ADDR": "ocm_url",
 }
 """Another product's name → our setting. Our own name wins where both are set."""
 

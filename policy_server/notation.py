@@ -242,6 +242,27 @@ def _names(value: object) -> tuple[str, ...]:
     return found
 
 
+def _failures(value: object) -> tuple[tuple[str, str], ...]:
+    """Read ``fail, proof.verify=value``; a word alone is for all functions."""
+    wanted = "fail, undefined or value, and name=word for single functions, separated by commas"
+    if isinstance(value, Mapping):
+        value = [f"{name}={word}" for name, word in value.items()]
+    found = []
+    for item in _items(value):
+        name, _, word = (part.strip() for part in (item if "=" in item else f"*={item}").rpartition("="))
+        if word not in {"fail", "undefined", "value"} or not re.fullmatch(r"[\w.*?]+", name):
+            raise ValueError(wanted)
+        found.append((name, word))
+    return tuple(found)
+
+
+def _entry_points(value: object) -> tuple[str, ...]:
+    found = tuple(_items(value))
+    if not all(re.fullmatch(r"[\w.*?\[\]-]+", item) for item in found):
+        raise ValueError("names of entry points, separated by commas; * is all")
+    return found
+
+
 def _paths(value: object) -> tuple[Path, ...]:
     return tuple(_path(item) for item in _items(value))
 
@@ -266,6 +287,8 @@ def _url(value: object) -> str:
     parts = urlsplit(text)
     if text and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment):
         raise ValueError("an address such as https://policy.example.com")
+    if "@" in parts.netloc:  # addresses are shown
+        raise ValueError("an address without user and password")
     return text
 
 
@@ -371,6 +394,11 @@ NETWORKS: Final = Kind("networks (`10.0.0.0/8`) or host names, separated by comm
 HOSTS: Final = Kind("host names, `*.example.com`, networks or `*`, separated by commas", _hosts)
 PATTERNS: Final = Kind("`repository/group/name/version` with `*` for anything, separated by commas", _patterns)
 NAMES: Final = Kind("names of environment variables, separated by commas", _names)
+FAILURES: Final = Kind(
+    "`fail`, `undefined` or `value`, and `name=word` for single functions (`*` for anything), separated by commas",
+    _failures,
+)
+ENTRY_POINTS: Final = Kind("names of entry points, separated by commas; `*` is all", _entry_points)
 PATHS: Final = Kind("paths, separated by commas", _paths)
 ISSUERS: Final = Kind(
     "`https://…` or `did:web:…`, separated by commas; `=repository|repository` after one names what it may write "

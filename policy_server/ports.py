@@ -366,6 +366,13 @@ class Publisher(Protocol):
         """Remove a policy; unknown: PolicyNotFound."""
 
 
+class Bearer(Protocol):
+    """Has a token of ours for other servers (OAuth 2.0 client credentials); safe for threads."""
+
+    def __call__(self) -> str:
+        """Return the value of an Authorization header, cached or fetched; FetchError when there is none to be had."""
+
+
 class Clock(Protocol):
     """Tells the time."""
 

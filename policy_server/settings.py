@@ -299,6 +299,78 @@ class Settings(AccessSettings):
     )
     auto_import_poll_interval: float = _setting(
         "Bundles", notation.duration(0.05, 3600), "How often to look whether a bundle is to be imported.", default=10.0
+    cache_url: str = _setting(
+        "Extension functions",
+        notation.URL,
+        "The cache service behind `cache.get` and `cache.set`; `CACHE_ADDR` is read too.",
+        default="",
+        shown="the server's own store",
+    )
+    task_url: str = _setting(
+        "Extension functions",
+        notation.URL,
+        "The task service behind `task.create` and `tasklist.create`; `TASK_ADDR` is read too.",
+        default="",
+    )
+    signer_url: str = _setting(
+        "Extension functions",
+        notation.URL,
+        "The signer behind the functions for proofs and keys; `SIGNER_ADDR` is read too.",
+        default="",
+    )
+    did_resolver_url: str = _setting(
+        "Extension functions",
+        notation.URL,
+        "The resolver behind `did.resolve`; `DID_RESOLVER_ADDR` is read too.",
+        default="",
+    )
+    ocm_url: str = _setting(
+        "Extension functions",
+        notation.URL,
+        "The OCM service behind the `ocm` functions; `OCM_ADDR` is read too.",
+        default="",
+    )
+    neighbour_timeout: float = _setting(
+        "Extension functions",
+        notation.duration(0.01, 600),
+        "How long a function waits for such a service, and never longer than its evaluation has time.",
+        default=30.0,
+    )
+    neighbour_max_bytes: int = _setting(
+        "Extension functions", notation.size(1024), "The largest answer that a function takes in.", default=4 * _MIB
+    )
+    cache_ttl: float = _setting(
+        "Extension functions",
+        notation.duration(0, 10 * 366 * 86400),
+        "How long `cache.set` keeps a value; 0 is for ever.",
+        default=0.0,
+    )
+    cache_flatten: str = _setting(
+        "Extension functions",
+        notation.choice("merge", "first", "last"),
+        "What `cache.get` makes of the values of several scopes.",
+        default="merge",
+    )
+    function_errors: tuple[tuple[str, str], ...] = _setting(
+        "Extension functions",
+        notation.FAILURES,
+        'What a function that fails is for the policy: an error of the evaluation, undefined, or `{"error": …}`.',
+        default=(("*", "fail"),),
+    )
+    invalid_proof: str = _setting(
+        "Extension functions",
+        notation.choice("fail", "false"),
+        "What `proof.verify` does about a proof that is not valid: fail, as the policy service, or answer `false`.",
+        default="fail",
+    )
+    functions: Path | None = _setting(
+        "Extension functions", notation.OPTIONAL_PATH, "A TOML file with functions of your own.", default=None
+    )
+    function_plugins: tuple[str, ...] = _setting(
+        "Extension functions",
+        notation.ENTRY_POINTS,
+        "Installed Python packages that bring functions, by their entry points (`policy_server.builtins`).",
+        default=(),
     )
 
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
@@ -339,6 +411,11 @@ class Settings(AccessSettings):
     def runtime_variables(self) -> dict[str, str]:
         """The environment variables that policies may see, with their values."""
         return {name: os.environ[name] for name in self.runtime_env if name in os.environ}
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment, of which functions of the operator's file get what the file names."""
+        return os.environ
 
     @property
     def network(self) -> "Network | None":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, cast
 
-from policy_server.builtins.call import Call
+from policy_server.builtins.call import Call, Memo
 from policy_server.builtins.registry import Registry
 from policy_server.compiler.compiler import FILE
 from policy_server.model.policy import Dialect
@@ -47,11 +47,13 @@ class Told:
 
 
 def interpret(
-    toolkit: Toolkit, registry: Registry, asked: Asked, *, deadline: float, level: str = "off", coverage: bool = False
+    toolkit: Toolkit, registry: Registry, asked: Asked, *, deadline: float, level: str = "off", coverage: bool = False,
+    memo: Memo | None = None,
 ) -> Told:  # fmt: skip
     """Ask the interpreter, with these functions of the host.
 
-    ``level`` is off, notes, fails or full; ``deadline`` is in seconds.
+    ``level`` is off, notes, fails or full; ``deadline`` is in seconds; ``memo`` has what
+    functions answered to the same question before.
 
     Raises:
         EvaluationError: the evaluation failed, each way with its own class.
@@ -68,7 +70,7 @@ def interpret(
         coverage=coverage,
         now_ns=asked.now_ns,
         builtins=registry.declarations(),
-        host=registry.host(Call(asked.headers, asked.now_ns, time.monotonic() + deadline)),
+        host=registry.host(Call(asked.headers, asked.now_ns, time.monotonic() + deadline, memo=memo)),
         deadline=deadline,
     )
     cut = f"(only the first {MAX_EVENTS} steps were traced)\n" if answer.get("trace_cut") else ""

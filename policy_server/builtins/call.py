@@ -19,6 +19,9 @@ MAX_LINE: Final = 4096
 MAX_ANSWERS: Final = 16 << 20
 """How many bytes of other servers' answers one evaluation remembers."""
 
+Memo = dict[tuple[object, ...], bytes | None]
+"""Answers of functions by name and arguments; None is undefined."""
+
 _random = random.SystemRandom()
 
 
@@ -45,6 +48,7 @@ class Call:
         strict: bool = False,
         errors: list[str] | None = None,
         printed: list[str] | None = None,
+        memo: Memo | None = None,
     ) -> None:
         self.headers = headers
         self.now_ns = now_ns
@@ -53,7 +57,7 @@ class Call:
         self.errors: list[str] = [] if errors is None else errors
         self.printed: list[str] = [] if printed is None else printed
         self.answers: dict[bytes, bytes | tuple[str, str]] = {}
-        self.memo: dict[tuple[object, ...], bytes | None] = {}
+        self.memo: Memo = {} if memo is None else memo
         self._seed: int | None = None
 
     @property
@@ -71,6 +75,10 @@ class Call:
         """Record the failure of a builtin, which then is undefined; where strict, raise it."""
         if self.strict:
             raise error
+        self.note(error)
+
+    def note(self, error: BuiltinFailed) -> None:
+        """Record the failure of a builtin, unless MAX_ERRORS are recorded already."""
         if len(self.errors) < MAX_ERRORS:
             self.errors.append(error.message)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Concatenate, Final, ParamSpec
 
 from policy_server.builtins.call import Call
@@ -20,6 +21,18 @@ class OpaKnows(Exception):
     """The function leaves this question to OPA's own of the same name, in the toolkit."""
 
 
+class OnFailure(StrEnum):
+    """What a failing function of ours is for the policy.
+
+    FAIL: undefined, or the end of the evaluation where that is strict. UNDEFINED: undefined
+    everywhere. VALUE: ``{"error": {"code", "message"}}``, with ``status`` where a server answered.
+    """
+
+    FAIL = "fail"
+    UNDEFINED = "undefined"
+    VALUE = "value"
+
+
 @dataclass(frozen=True, slots=True)
 class Builtin:
     """A Rego function that this process answers.
@@ -30,7 +43,9 @@ class Builtin:
     must keep to ``Call.remaining``. ``known_to_opa``: OPA declares it already.
     ``verbatim``: takes its arguments and answers as Rego value text, and remembers
     for itself. ``available`` False: it only says why it cannot be called here, and
-    compilers refuse it.
+    compilers refuse it. ``changes``: does something elsewhere, which must happen once an
+    evaluation however its arguments are spelled. ``memo`` False: asked anew each time,
+    although its answers differ. ``on_failure``: what a failure is for the policy.
     """
 
     name: str
@@ -42,6 +57,9 @@ class Builtin:
     known_to_opa: bool = False
     verbatim: bool = False
     available: bool = True
+    changes: bool = False
+    memo: bool = True
+    on_failure: OnFailure = OnFailure.FAIL
 
     def declaration(self) -> JsonObject:
         """Return the entry for OPA's capabilities."""
@@ -63,10 +81,11 @@ def builtin(
     blocking: bool = False,
     known_to_opa: bool = False,
     verbatim: bool = False,
+    changes: bool = False,
 ) -> Callable[[Callable[Concatenate[Call, P], Result | bytes]], Builtin]:
     """Declare the decorated function a builtin; it takes the Call, then JSON values.
 
-    Sets arrive as sorted lists. It answers a JSON value, a frozenset of texts, or
+    Sets arrive as sorted lists. It answers a JSON value, JSON text as bytes, a frozenset of texts, or
     UNDEFINED, or raises BuiltinFailed, which is recorded and read as undefined; or
     OpaKnows, where OPA has it too. With ``verbatim`` arguments and answer are Rego value text.
     """
@@ -81,6 +100,7 @@ def builtin(
             blocking=blocking,
             known_to_opa=known_to_opa,
             verbatim=verbatim,
+            changes=changes,
         )
 
     return declare
@@ -88,6 +108,13 @@ def builtin(
 
 ANY: Final[JsonObject] = {"type": "any"}
 """The type of anything."""
+
+
+OBJECT: Final[JsonObject] = {"type": "object", "dynamic": {"key": ANY, "value": ANY}}
+"""The type of any object; one without ``dynamic`` would have no members."""
+
+ARRAY: Final[JsonObject] = {"type": "array", "dynamic": ANY}
+"""The type of any array."""
 
 
 def _type(kind: Type) -> JsonObject:

@@ -67,12 +67,14 @@ def network_functions(network: Network | None, toolkit: Toolkit | None, *, reaso
     return (_send(send), _lookup(lookup(guard)))
 
 
-def settled_registry(network: Network | None, variables: Mapping[str, str], toolkit: Toolkit) -> Registry:
+def settled_registry(
+    network: Network | None, variables: Mapping[str, str], toolkit: Toolkit, *, made: Sequence[Builtin] = ()
+) -> Registry:
     """Return all functions as far as the settings allow them, with the toolkit behind them.
 
-    ``variables`` are what ``opa.runtime`` shows of the environment.
+    ``variables`` are what ``opa.runtime`` shows of the environment; ``made`` are functions beyond OPA's.
     """
-    made = network_functions(network, toolkit, reason="switched off (POLICY_HTTP_SEND=off)")
+    made = (*made, *network_functions(network, toolkit, reason="switched off (POLICY_HTTP_SEND=off)"))
     if variables:
         made += (runtime_with(variables),)
     return Registry.discover(made=made).bind(toolkit)

@@ -12,7 +12,7 @@ import orjson
 
 from policy_server import builtins as room
 from policy_server.builtins.call import Call
-from policy_server.builtins.declare import ANY, Builtin, OpaKnows
+from policy_server.builtins.declare import ANY, Builtin, OnFailure, OpaKnows
 from policy_server.builtins.opa import EXACT, NAMES, NETWORK, STRICT, TWINS, OpaFunctions
 from policy_server.model.errors import BuiltinFailed, PolicyServerError, ToolkitMissing, UnknownBuiltin
 from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
@@ -160,7 +160,7 @@ def _absent(name: str, call: Call, _: Sequence[bytes]) -> bytes | None:
 
 def _adapt(ours: Builtin, opas: Answer | None) -> Answer:
     """Put JSON values in and out, operand checks, and the memo around a Python function."""
-    function, name, once = ours.function, ours.name, ours.nondeterministic and not ours.verbatim
+    function, name, once = ours.function, ours.name, ours.nondeterministic and ours.memo and not ours.verbatim
     wanted = tuple(_PYTHON.get(str(each.get("type"))) for each in ours.args)
 
     def compute(call: Call, args: Sequence[bytes]) -> bytes | None:
@@ -173,8 +173,7 @@ def _adapt(ours: Builtin, opas: Answer | None) -> Answer:
                 found = function(call, *values)
             return None if found is UNDEFINED else _encode(found)
         except BuiltinFailed as error:
-            call.fail(BuiltinFailed(f"{name}: {error.message}"))
-            return None
+            return _failed(ours, call, error)
         except OpaKnows:
             if opas is not None:
                 return opas(call, args)
@@ -188,7 +187,7 @@ def _adapt(ours: Builtin, opas: Answer | None) -> Answer:
             raise BuiltinFailed(f"{name} raised {type(error).__name__}.") from error
 
     def remember(call: Call, args: Sequence[bytes]) -> bytes | None:
-        key = (name, *args)
+        key = (name, *(map(_canonical, args) if ours.changes else args))
         if key not in call.memo:
             call.memo[key] = compute(call, args)
         return call.memo[key]
@@ -196,11 +195,32 @@ def _adapt(ours: Builtin, opas: Answer | None) -> Answer:
     return remember if once else compute
 
 
+def _failed(ours: Builtin, call: Call, error: BuiltinFailed) -> bytes | None:
+    """Return what a failure is for the policy; BuiltinFailed where it ends the evaluation."""
+    told = BuiltinFailed(f"{ours.name}: {error.message}", code=error.code, answered=error.answered)
+    if ours.on_failure is OnFailure.VALUE:
+        about: dict[str, Json] = {"code": error.code, "message": error.message}
+        if error.answered:
+            about["status"] = error.answered
+        return _encode({"error": about})
+    if ours.on_failure is OnFailure.UNDEFINED:
+        call.note(told)
+    else:
+        call.fail(told)
+    return None
+
+
+def _canonical(text: bytes) -> bytes:
+    """Write an argument in one way, so that the module and the interpreter ask the same question."""
+    return json.dumps(_decode(text), sort_keys=True).encode()
+
+
 def _check(ours: Builtin, wanted: Sequence[tuple[type, ...] | None], values: Sequence[Json]) -> None:
     for index, (types, value) in enumerate(zip(wanted, values, strict=False)):
         if types is not None and type(value) not in types:
             kind = ours.args[index]["type"]
-            raise BuiltinFailed(f"operand {index + 1} must be {kind} but got {_WORDS.get(type(value), 'null')}")
+            wrong = f"operand {index + 1} must be {kind} but got {_WORDS.get(type(value), 'null')}"
+            raise BuiltinFailed(wrong, code="argument")
 
 
 def _decode(text: bytes) -> Json:

@@ -8,7 +8,7 @@ import msgspec
 
 from policy_server.authoring.asking import UNSTEADY, Asked, Told, interpret, same
 from policy_server.authoring.testing import merged, missed_rows, percent
-from policy_server.builtins.call import Call
+from policy_server.builtins.call import Call, Memo
 from policy_server.cli import output
 from policy_server.cli.tools import functions_of, open_toolkit, policy_data, policy_module, ready_policy, ready_toolkit
 from policy_server.compiler.compiler import FILE
@@ -50,10 +50,10 @@ class Question:
         self._entrypoint = entrypoint or self._policy.entrypoints[0]
         self.disagrees = False
 
-    def evaluate(self, printed: list[str] | None = None) -> bytes | None:
-        """Evaluate in WebAssembly, as the server does."""
+    def evaluate(self, printed: list[str] | None = None, memo: Memo | None = None) -> bytes | None:
+        """Evaluate in WebAssembly, as the server does; ``memo`` keeps what functions answered."""
         return self._policy.evaluate_json(
-            self._input, entrypoint=self._entrypoint, headers=self._headers, printed=printed
+            self._input, entrypoint=self._entrypoint, headers=self._headers, printed=printed, memo=memo
         )  # fmt: skip
 
     def asked(self) -> Asked:
@@ -68,11 +68,11 @@ class Question:
             now_ns=self._now,
         )
 
-    def answered(self) -> bytes | None:
+    def answered(self, memo: Memo | None = None) -> bytes | None:
         """Evaluate, and tell what is printed."""
         printed: list[str] = []
         try:
-            return self.evaluate(printed)
+            return self.evaluate(printed, memo)
         finally:
             for line in printed:
                 output.say(line)
@@ -81,8 +81,10 @@ class Question:
         """Evaluate in both places; tell trace, coverage, and whether they agree."""
         value: bytes | None = None
         failure: EvaluationError | None = None
+        # One memory for both, so that what a policy makes others do is done once.
+        memo: Memo = {}
         try:
-            value = self.answered()
+            value = self.answered(memo)
         except EvaluationError as error:
             failure = error
         told: Told | EvaluationError
@@ -94,6 +96,7 @@ class Question:
                 deadline=self._settings.toolkit_deadline,
                 level=level,
                 coverage=coverage,
+                memo=memo,
             )
         except EvaluationError as error:
             told = error

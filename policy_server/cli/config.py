@@ -39,6 +39,10 @@ def check(config: options.Config = None, assignments: options.Assignments = None
     settings = options.settings_from(config, assignments)
     for warning in settings.warnings:
         output.say(f"warning: {warning}")
+    # Functions of a file and of plugins are settings, too.
+    from policy_server.extending import extensions
+
+    extensions(settings)
     output.say("the settings can be used")
 
 
@@ -88,4 +92,8 @@ The variables of the policy service are understood: `HTTP_HOST`, `HTTP_PORT`, `H
 `OAUTH_TOKEN_URL` mean what they mean there ([auth.md](auth.md) tells what is stricter here); `WEB_CONCURRENCY` sets the
 workers. `POLICY_REPOSITORY_CLONE_URL` stops the start, because this release does not have what it asks for and ignoring
 it would be dangerous; the others give a warning. `POLICY_TOKEN` is read by commands, not by the server.
+`METRICS_ADDR`, `EXTERNAL_HTTP_ADDR`, `REFRESHER_POLL_INTERVAL`, `CACHE_ADDR`, `TASK_ADDR`, `SIGNER_ADDR`,
+`DID_RESOLVER_ADDR` and `OCM_ADDR` mean what they mean there; `WEB_CONCURRENCY` sets the workers.
+`MONGO_ADDR`, `POLICY_REPOSITORY_CLONE_URL`, `AUTH_ENABLED=true` and `IP_FILTER_ENABLE=true` stop the start,
+because this release does not have what they ask for and ignoring them would be dangerous; the others give a warning.
 """

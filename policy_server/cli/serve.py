@@ -56,6 +56,7 @@ def serve(
         say(f"warning: {warning}")
     check_state_dir(settings.state_dir)
     check_port(settings)
+    check_functions(settings)
     prepare_store(settings)
     greet(settings)
     become_gunicorn(config, overrides)
@@ -91,6 +92,16 @@ def _why_not(settings: Settings, error: OSError) -> str:
     if error.errno == errno.EACCES:
         return f"port {settings.port} needs more rights than this user has; choose one above 1023 with --port"
     return f"{settings.bind} cannot be listened on: {error.strerror or error}"
+
+
+def check_functions(settings: Settings) -> None:
+    """Find out whether all functions can be made; SettingsError when a file or a plugin cannot be used."""
+    default = (("*", "fail"),)
+    if settings.functions is None and not settings.function_plugins and settings.function_errors == default:
+        return  # PERF: nothing of it can be wrong, and the server is ready that much sooner.
+    from policy_server.extending import extensions
+
+    extensions(settings)
 
 
 def prepare_store(settings: Settings) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -15,11 +16,13 @@ from policy_server.builtins.registry import Registry
 from policy_server.cli.output import Progress
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.policy import Policy
+from policy_server.extending import extensions
 from policy_server.model.errors import CompileError, InvalidSource
 from policy_server.model.policy import Dialect, PolicyFilter, PolicyId, PolicySource
 from policy_server.model.values import JsonObject
 from policy_server.ports import PolicyStore
 from policy_server.settings import Settings
+from policy_server.storage.memory import MemoryStore
 from policy_server.toolkit.instance import HostCall
 from policy_server.toolkit.location import bundled_root, find_toolkit
 from policy_server.toolkit.toolkit import Toolkit
@@ -30,8 +33,17 @@ if TYPE_CHECKING:
 
 
 def functions_of(settings: Settings, toolkit: Toolkit) -> Registry:
-    """Return the functions that policies may call with these settings."""
-    return settled_registry(settings.network, settings.runtime_variables, toolkit)
+    """Return the functions that policies may call with these settings.
+
+    What they keep is kept in memory, until the command ends: trying a policy never changes the store.
+    """
+    made = extensions(settings, values=_store().values, cache=_store().cache)
+    return settled_registry(settings.network, settings.runtime_variables, toolkit, made=made)
+
+
+@cache
+def _store() -> MemoryStore:
+    return MemoryStore()
 
 
 def rego_compiler(settings: Settings, toolkit: Toolkit) -> RegoCompiler:

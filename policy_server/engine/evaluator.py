@@ -4,6 +4,7 @@ import logging
 import time
 import uuid
 
+from policy_server.builtins.call import Memo
 from policy_server.engine.catalog import Catalog, Ready
 from policy_server.model.decision import Decision, Question
 
@@ -34,8 +35,11 @@ class Evaluator:
         """
         return self.answer(self.find(question), question)
 
-    def answer(self, ready: Ready, question: Question) -> Decision:
-        """Evaluate one question by the revision that was found for it; raises as `decide` does."""
+    def answer(self, ready: Ready, question: Question, memo: Memo | None = None) -> Decision:
+        """Evaluate one question by the revision that was found for it; raises as `decide` does.
+
+        ``memo`` keeps what functions answered, for an explanation.
+        """
         errors: list[str] = []
         printed: list[str] = []
         name = question.id or str(uuid.uuid4())
@@ -50,6 +54,7 @@ class Evaluator:
                 trusted=question.trusted,
                 errors=errors,
                 printed=printed,
+                memo=memo,
             )
             duration = time.perf_counter_ns() - started
         finally:

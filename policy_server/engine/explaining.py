@@ -49,13 +49,15 @@ class Explainer:
             until = time.monotonic() + question.deadline
             now = time.time_ns()
             ready = self._evaluator.find(question)
-            decision = self._evaluator.answer(ready, question)
-            return Explained(decision, self._trace(ready, question, level, now, until))
+            # One memory for both, so that what a policy makes others do is done once.
+            call = Call(question.headers, now, until, strict=False)
+            decision = self._evaluator.answer(ready, question, call.memo)
+            return Explained(decision, self._trace(ready, question, level, call))
         finally:
             self._turn.release()
 
-    def _trace(self, ready: Ready, question: Question, level: Level, now: int, until: float) -> tuple[str, ...]:
-        remaining = until - time.monotonic()
+    def _trace(self, ready: Ready, question: Question, level: Level, call: Call) -> tuple[str, ...]:
+        remaining = call.remaining()
         if remaining <= 0:
             raise EvaluationTimeout("The decision left no time for its explanation.")
         source, manifest, data = ready.revision.source, ready.revision.manifest, ready.revision.data
@@ -68,9 +70,9 @@ class Explainer:
             trace=level,
             trace_limit=MAX_EVENTS,
             text_only=True,
-            now_ns=now,
+            now_ns=call.now_ns,
             builtins=self._registry.declarations(),
-            host=self._registry.host(Call(question.headers, now, until)),
+            host=self._registry.host(call),
             deadline=remaining,
         )
         lines = str(answer["trace_text"]).splitlines()

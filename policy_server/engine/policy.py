@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from policy_server.builtins.call import Call
+from policy_server.builtins.call import Call, Memo
 from policy_server.builtins.registry import Registry
 from policy_server.model.values import UNDEFINED, Json, Undefined
 from policy_server.wasm.module import Module, ModuleCache
@@ -79,6 +79,7 @@ class Policy:
         errors: list[str] | None = None,
         printed: list[str] | None = None,
         trusted: bool = False,
+        memo: Memo | None = None,
     ) -> bytes | None:
         """Evaluate; JSON text in, compact JSON text with sorted keys out.
 
@@ -87,7 +88,8 @@ class Policy:
         and their messages are added to ``errors``; with ``strict`` they raise. What
         the policy prints is added to ``printed``, a line each, a thousand at most.
         ``trusted`` input was written by a JSON library in this process and is not
-        checked again: the module would accept much that is no JSON.
+        checked again: the module would accept much that is no JSON. ``memo`` keeps what
+        functions answered, for whoever evaluates the same question once more.
 
         Raises:
             InvalidJson: the input is not strict JSON.
@@ -96,7 +98,9 @@ class Policy:
                 BuiltinFailed, EvaluationAborted, EvaluationTrapped, ResultTooLarge.
             ToolkitError: a function needs OPA's toolkit, and that broke.
         """
-        return self._ask(input, entrypoint, headers, deadline, strict=strict, notes=(errors, printed), checked=trusted)
+        return self._ask(
+            input, entrypoint, headers, deadline, strict=strict, notes=(errors, printed), checked=trusted, memo=memo
+        )
 
     def evaluate(
         self,
@@ -144,6 +148,7 @@ class Policy:
         strict: bool,
         notes: tuple[list[str] | None, list[str] | None],
         checked: bool,
+        memo: Memo | None = None,
     ) -> bytes | None:
         seconds = self._deadline if deadline is None else deadline
         call = Call(
@@ -153,5 +158,6 @@ class Policy:
             strict=strict,
             errors=notes[0],
             printed=notes[1],
+            memo=memo,
         )
         return self._pool.evaluate(text, entrypoint=entrypoint, call=call, deadline=seconds, checked=checked)

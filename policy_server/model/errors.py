@@ -356,9 +356,21 @@ class RuleConflict(EvaluationError):
 
 
 class BuiltinFailed(EvaluationError):
-    """A function called by the policy failed."""
+    """A function called by the policy failed.
+
+    ``code`` says how in one word, for policies that take failures as values;
+    ``answered`` is the HTTP status of the server that was asked, 0 when there is none.
+    """
 
     slug = "builtin-failed"
+
+    def __init__(
+        self, message: str | None = None, *, code: str = "failed", answered: int = 0, problems: Sequence[Problem] = ()
+    ) -> None:
+        """Say what failed, and how."""
+        super().__init__(message, problems=problems)
+        self.code = code
+        self.answered = answered
 
 
 class EvaluationAborted(EvaluationError):

@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from policy_server.api.routes import ROUTES
+from policy_server.builtins.registry import Registry
 from policy_server.cli.app import app
 from policy_server.environment import ALIASES
 from policy_server.settings import declared, variable
@@ -57,7 +58,9 @@ def test_every_setting_has_its_line() -> None:
     assert [alias for alias in ALIASES if f"`{alias}`" not in page] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/operations.md", "docs/policies.md", "docs/http.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/operations.md", "docs/policies.md", "docs/functions.md", "docs/http.md"]
+)
 def test_pages_name_only_settings_that_exist(page: str) -> None:
     """Every POLICY_ name in a text is a setting."""
     known = {variable(name) for name, _ in declared()} | {"POLICY_CONFIG_FILE"}
@@ -85,6 +88,22 @@ def test_every_route_is_documented() -> None:
 
 def _shown(path: str) -> str:
     return re.sub(r"\{(\w+):\w+\}", r"{\1}", path)
+
+
+def test_every_function_is_documented() -> None:
+    """docs/functions.md has a line for each that OPA does not have."""
+    table = read("docs/functions.md").partition("## The functions")[2].partition("## Neighbours")[0]
+    rows = {name for row in re.findall(r"(?m)^\| ([^|]+) \|", table) for name in re.findall(r"`([^`]+)`", row)}
+
+    assert rows == {each["name"] for each in Registry.discover().declarations()}
+
+
+def test_the_example_of_a_package_is_one_that_works() -> None:
+    """What docs/functions.md shows is in the package that the tests load."""
+    shown = re.search(r"```python\n(.*?)\n\nFUNCTIONS", read("docs/functions.md"), flags=re.S)
+    assert shown is not None
+
+    assert shown[1].strip() in read("tests/unit/builtins/acme_plugin/acme_functions.py")
 
 
 def test_every_dependency_is_described() -> None:

@@ -238,12 +238,54 @@ def test_protection_that_is_switched_off_is_no_problem() -> None:
 
 def test_what_may_be_ignored_gives_a_warning() -> None:
     """Addresses of services that are not used yet are named in the log."""
-    settings = load({"CACHE_ADDR": "http://cache", "NATS_ADDR": "nats://nats"})
+    settings = load({"NATS_ADDR": "nats://nats", "OAUTH_CLIENT_ID": "us"})
 
     assert [warning.split(":")[0] for warning in settings.warnings] == [
-        "CACHE_ADDR has no effect",
         "NATS_ADDR has no effect",
+        "OAUTH_CLIENT_ID has no effect",
     ]
+
+
+def test_addresses_of_neighbours_keep_their_names() -> None:
+    """Whoever moves here from the policy service changes nothing."""
+    names = ("CACHE_ADDR", "TASK_ADDR", "SIGNER_ADDR", "DID_RESOLVER_ADDR", "OCM_ADDR")
+
+    settings = load({name: f"http://{name.lower()}:8080/" for name in names})
+
+    assert settings.warnings == ()
+    assert settings.cache_url == "http://cache_addr:8080"
+    assert settings.task_url == "http://task_addr:8080"
+    assert settings.signer_url == "http://signer_addr:8080"
+    assert settings.did_resolver_url == "http://did_resolver_addr:8080"
+    assert settings.ocm_url == "http://ocm_addr:8080"
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("value", (("*", "value"),)),
+        ("undefined, proof.verify=fail", (("*", "undefined"), ("proof.verify", "fail"))),
+        ("ocm.*=value", (("ocm.*", "value"),)),
+        ("*=value", (("*", "value"),)),
+    ],
+)
+def test_what_failures_are_is_one_list(given: str, read: object) -> None:
+    """A word for all, and names with words."""
+    assert load({"POLICY_FUNCTION_ERRORS": given}).function_errors == read
+
+
+@pytest.mark.parametrize("given", ["never", "a=b", "=value", "a b=value", "value=", "a==value"])
+def test_what_failures_are_is_checked(given: str) -> None:
+    """A word that is none is refused."""
+    with pytest.raises(SettingsError, match="POLICY_FUNCTION_ERRORS must be fail, undefined or value"):
+        load({"POLICY_FUNCTION_ERRORS": given})
+
+
+def test_names_of_packages_are_checked() -> None:
+    """What cannot be an entry point is refused."""
+    assert load({"POLICY_FUNCTION_PLUGINS": "acme, other-*"}).function_plugins == ("acme", "other-*")
+    with pytest.raises(SettingsError, match="names of entry points"):
+        load({"POLICY_FUNCTION_PLUGINS": "a b"})
 
 
 def test_variables_that_kubernetes_makes_are_left_alone() -> None:

@@ -19,6 +19,14 @@ HEADER = {
     "decl": {"type": "function", "args": [{"type": "string"}], "result": {"type": "string"}},
 }
 
+_LISTED = """
+add_vc_proof add_vp_proof cache.get cache.set did.resolve did_to_url keys.get keys.getAll ocm.getLoginProofInvitation
+ocm.getLoginProofResult ocm.getRawProofResult ocm.sendPresentationRequest proof.verify storage.delete storage.get
+storage.set task.create tasklist.create url_to_did verification_method verification_methods
+"""
+EXTENSIONS = frozenset(_LISTED.split())
+"""The functions of the policy service, but for headers, which need nothing."""
+
 NEVER = {"eq", "assign", "print", "rego.metadata.chain", "rego.metadata.rule", "internal.print", "internal.test_case"}
 """Names that a compiler resolves, or that no policy can spell."""
 
@@ -41,12 +49,23 @@ def test_builtins_are_found_in_their_files() -> None:
         "regex.match",
         "time.now_ns",
         "trace",
+        *EXTENSIONS,
     } == Registry.discover().names()
 
 
 def test_only_what_opa_lacks_is_declared() -> None:
     """The compiler gets entries for our functions; those OPA knows would be there twice."""
-    assert Registry.discover().declarations() == (HEADER,)
+    found = Registry.discover().declarations()
+
+    assert HEADER in found
+    assert {each["name"] for each in found} == {"external.http.header", *EXTENSIONS}
+
+
+def test_an_embedding_program_may_bring_what_needs_a_server() -> None:
+    """Its functions come before ours of the same name."""
+    found = Registry.discover({"storage.get": lambda key: {"key": key}}).functions({0: "storage.get"})
+
+    assert found[0](_call(), [b'"k"']) == b'{"key":"k"}'
 
 
 def test_every_builtin_says_what_it_is() -> None:

@@ -50,8 +50,19 @@ def test_a_configuration_can_be_checked_before_it_is_used(command: Callable[...,
 
 def test_warnings_are_told(command: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables without effect are named."""
-    monkeypatch.setenv("CACHE_ADDR", "http://cache")
+    monkeypatch.setenv("USE_NGROK", "true")
 
     ran = command("config", "check")
 
-    assert (ran.code, ran.err.splitlines()[0][:36]) == (0, "warning: CACHE_ADDR has no effect: r")
+    assert (ran.code, ran.err.splitlines()[0][:35]) == (0, "warning: USE_NGROK has no effect: t")
+
+
+def test_functions_are_checked_with_the_settings(command: Callable[..., Ran], tmp_path: Path) -> None:
+    """What is wrong with their file is told as the rest is."""
+    file = tmp_path / "functions.toml"
+    file.write_text('[function."acme.f"]\nurl = "nowhere"\n')
+
+    ran = command("config", "check", "--set", f"functions={file}")
+
+    assert ran.code == 3
+    assert "function 'acme.f': url must begin with http" in ran.err
