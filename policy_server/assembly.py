@@ -94,7 +94,9 @@ class Assembly:
     @cached_property
     def registry(self) -> Registry:
         """The Rego functions this host answers."""
-        made = extensions(self.settings, values=self.store.values, cache=self.store.cache)
+        outgoing = self.admission.outgoing
+        bearer = None if outgoing is None else outgoing.header
+        made = extensions(self.settings, values=self.store.values, cache=self.store.cache, bearer=bearer)
         return settled_registry(self.settings.network, self.settings.runtime_variables, self.toolkit, made=made)
 
     @cached_property

@@ -30,7 +30,6 @@ ALIASES: Final[Mapping[str, str]] = {
     "OAUTH_CLIENT_ID": "oauth_client_id",
     "OAUTH_CLIENT_SECRET": "oauth_client_secret",
     "OAUTH_TOKEN_URL": "oauth_token_url",
-    "SIGNER_ADDR": "signer_url",
     "AUTO_IMPORT_POLL_INTERVAL": "auto_import_poll_interval",
     "CACHE_ADDR": "cache_url",
     "TASK_ADDR": "task_url",

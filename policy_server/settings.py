@@ -299,6 +299,7 @@ class Settings(AccessSettings):
     )
     auto_import_poll_interval: float = _setting(
         "Bundles", notation.duration(0.05, 3600), "How often to look whether a bundle is to be imported.", default=10.0
+    )
     cache_url: str = _setting(
         "Extension functions",
         notation.URL,
@@ -310,12 +311,6 @@ class Settings(AccessSettings):
         "Extension functions",
         notation.URL,
         "The task service behind `task.create` and `tasklist.create`; `TASK_ADDR` is read too.",
-        default="",
-    )
-    signer_url: str = _setting(
-        "Extension functions",
-        notation.URL,
-        "The signer behind the functions for proofs and keys; `SIGNER_ADDR` is read too.",
         default="",
     )
     did_resolver_url: str = _setting(

@@ -87,13 +87,10 @@ Made by `policy-server config reference`; a test compares. Defaults < file < env
   from.
 
 The variables of the policy service are understood: `HTTP_HOST`, `HTTP_PORT`, `HTTP_IDLE_TIMEOUT`, `LOG_LEVEL`,
-`METRICS_ADDR`, `EXTERNAL_HTTP_ADDR`, `REFRESHER_POLL_INTERVAL`, `SIGNER_ADDR`, `AUTO_IMPORT_POLL_INTERVAL`, `AUTH_ENABLED`, `AUTH_JWK_URL`,
-`AUTH_REFRESH_INTERVAL`, `IP_FILTER_ENABLE`, `IP_FILTER_ALLOWED_IPS`, `OAUTH_CLIENT_ID`, `OAUTH_CLIENT_SECRET` and
-`OAUTH_TOKEN_URL` mean what they mean there ([auth.md](auth.md) tells what is stricter here); `WEB_CONCURRENCY` sets the
-workers. `POLICY_REPOSITORY_CLONE_URL` stops the start, because this release does not have what it asks for and ignoring
-it would be dangerous; the others give a warning. `POLICY_TOKEN` is read by commands, not by the server.
-`METRICS_ADDR`, `EXTERNAL_HTTP_ADDR`, `REFRESHER_POLL_INTERVAL`, `CACHE_ADDR`, `TASK_ADDR`, `SIGNER_ADDR`,
-`DID_RESOLVER_ADDR` and `OCM_ADDR` mean what they mean there; `WEB_CONCURRENCY` sets the workers.
-`MONGO_ADDR`, `POLICY_REPOSITORY_CLONE_URL`, `AUTH_ENABLED=true` and `IP_FILTER_ENABLE=true` stop the start,
-because this release does not have what they ask for and ignoring them would be dangerous; the others give a warning.
+`METRICS_ADDR`, `EXTERNAL_HTTP_ADDR`, `REFRESHER_POLL_INTERVAL`, `SIGNER_ADDR`, `CACHE_ADDR`, `TASK_ADDR`,
+`DID_RESOLVER_ADDR`, `OCM_ADDR`, `AUTO_IMPORT_POLL_INTERVAL`, `AUTH_ENABLED`, `AUTH_JWK_URL`, `AUTH_REFRESH_INTERVAL`,
+`IP_FILTER_ENABLE`, `IP_FILTER_ALLOWED_IPS`, `OAUTH_CLIENT_ID`, `OAUTH_CLIENT_SECRET` and `OAUTH_TOKEN_URL` mean what
+they mean there ([auth.md](auth.md) tells what is stricter here); `WEB_CONCURRENCY` sets the workers.
+`POLICY_REPOSITORY_CLONE_URL` stops the start, because this release does not have what it asks for and ignoring it
+would be dangerous; the others give a warning. `POLICY_TOKEN` is read by commands, not by the server.
 """
