@@ -22,6 +22,8 @@ ALIASES: Final[Mapping[str, str]] = {
     "METRICS_ADDR": "metrics_address",
     "EXTERNAL_HTTP_ADDR": "external_url",
     "REFRESHER_POLL_INTERVAL": "refresh_poll",
+    "NATS_ADDR": "nats_url",
+    "NATS_SUBJECT": "nats_subject",
 }
 """Another product's name → our setting. Our own name wins where both are set."""
 
@@ -47,8 +49,6 @@ IGNORED: Final[Mapping[str, str]] = {
     "SIGNER_ADDR": "there is no bundle signing yet",
     "DID_RESOLVER_ADDR": "the DID functions are not there yet",
     "OCM_ADDR": "the OCM functions are not there yet",
-    "NATS_ADDR": "no events are sent yet",
-    "NATS_SUBJECT": "no events are sent yet",
     "AUTO_IMPORT_POLL_INTERVAL": "there is no automatic import yet",
     "AUTH_JWK_URL": "bearer tokens are not checked yet",
     "AUTH_REFRESH_INTERVAL": "bearer tokens are not checked yet",

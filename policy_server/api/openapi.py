@@ -48,7 +48,8 @@ class OpenApiDocument:
         for route in self._routes:
             paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
         answers = {each for route in self._routes for each in (route.answer, route.other) if each is not None}
-        models = sorted({*answers, ServiceError, Fault, ProblemDocument}, key=lambda model: model.__name__)
+        bodies = {route.body for route in self._routes if route.body is not None}
+        models = sorted({*answers, *bodies, ServiceError, Fault, ProblemDocument}, key=lambda model: model.__name__)
         _, components = msgspec.json.schema_components(models, ref_template=_REF)
         return {
             "openapi": "3.1.0",
@@ -80,6 +81,9 @@ def _operation(route: Route) -> JsonDict:
             "required": False,
             "content": {"application/json": {"schema": {}}},
         }
+    if route.body is not None:
+        schema: JsonDict = {"$ref": _REF.format(name=route.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if route.shape is Shape.PEXIP:
         operation["security"] = [{}, {"pexip": []}]
     return operation

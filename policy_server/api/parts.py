@@ -8,6 +8,7 @@ from policy_server.api.metrics import Metrics
 from policy_server.engine.catalog import Ready
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
+from policy_server.events.subscriptions import Subscriptions
 from policy_server.model.policy import PolicyId
 from policy_server.model.status import Status
 from policy_server.pexip.answers import Answers
@@ -39,7 +40,7 @@ class ApiOptions:
     assets: Path = ASSETS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The collaborators of the routes.
 
@@ -61,3 +62,4 @@ class Parts:
     options: ApiOptions = field(default_factory=ApiOptions)
     subsystems: Mapping[str, Callable[[], Status]] = field(default_factory=dict)
     explainer: Explainer | None = None
+    subscriptions: Subscriptions

@@ -24,6 +24,7 @@ class Route:
     table. ``answer`` is the shape of a good answer, None when it is not JSON of
     a known shape; ``other`` is the shape when a parameter asks for that.
     ``faults`` are the statuses it may answer instead.
+    ``body`` is the shape of a request's JSON body.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Route:
     media: str = "application/json"
     params: tuple[Param, ...] = ()
     takes_input: bool = False
+    body: type | None = None
     faults: tuple[int, ...] = ()
     other: type | None = None
 

@@ -14,6 +14,8 @@ from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
+from policy_server.events.subscriptions import Subscriptions
+from policy_server.events.webhooks import Webhooks
 from policy_server.model.policy import PolicyId
 from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
@@ -51,6 +53,7 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
         evaluator, metrics = Evaluator(catalog), Metrics()
         routes = {kind: Route(enabled=True, policy=PolicyId("test", "pexip", str(kind), "1.0")) for kind in RequestKind}
         publisher = SourcePublisher(store, workshop.compiler, now, catalog.wake)
+        webhooks = Webhooks(store.subscribers, GuardedClient(NetworkGuard(networks)), now)
         parts = Parts(
             answers=Answers(evaluator.decide, routes, now, metrics.pexip),
             evaluator=evaluator,
@@ -64,6 +67,7 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
             options=ApiOptions(**options),
             subsystems=subsystems or {},
             explainer=Explainer(evaluator, workshop.toolkit, workshop.registry) if explain else None,
+            subscriptions=Subscriptions(store, webhooks, NetworkGuard(networks), now),
         )
         catalog.sync()
         return Server(Client(make_app(parts)), store, publisher, catalog, parts)
