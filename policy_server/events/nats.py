@@ -13,7 +13,6 @@ import threading
 from collections.abc import Coroutine, Sequence
 from typing import Final
 
-import nats
 import nats.errors
 from nats.aio.client import Client
 
@@ -63,7 +62,7 @@ class Nats:
             raise Undelivered("this subject is not in the settings any more", final=True)
         body = payloads.cloud_event(event, self._form)
         try:
-            self._run(asyncio.wait_for(self._publish(body), self._timeout))
+            self._run(self._publish(body))
         except nats.errors.MaxPayloadError as error:
             raise Undelivered("the event is larger than NATS takes", final=True) from error
         except (nats.errors.Error, OSError, TimeoutError) as error:
@@ -93,15 +92,16 @@ class Nats:
                 self._thread = threading.Thread(target=self._loop.run_forever, name="nats", daemon=True)
                 self._thread.start()
             future: concurrent.futures.Future[None] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        future.result(self._timeout + _GRACE)
+        future.result(self._timeout + 2 * _GRACE)
 
     async def _publish(self, body: bytes) -> None:
-        client = await self._connected()
         self._complaint = None
         try:
-            await client.publish(self._subject, body)
-            # The answer to this tells that the server has read what came before it, or what it thinks of it.
-            await client.flush()
+            async with asyncio.timeout(self._timeout):
+                client = await self._connected()
+                await client.publish(self._subject, body)
+                # The answer to this tells that the server has read what came before it, or what it thinks of it.
+                await client.flush()
         except BaseException:
             await self._disconnect()
             raise
@@ -111,7 +111,9 @@ class Nats:
     async def _connected(self) -> Client:
         if self._client is None or not self._client.is_connected:
             await self._disconnect()
-            self._client = await nats.connect(
+            # Kept before it is connected: one that was refused has a socket to close as well.
+            self._client = Client()
+            await self._client.connect(
                 servers=self._servers,
                 name=f"policy-server/{VERSION}",
                 allow_reconnect=False,
@@ -126,6 +128,10 @@ class Nats:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+            # The library closes in the background what the server refused.
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            if others:
+                await asyncio.wait(others, timeout=_GRACE)
 
     async def _complain(self, error: Exception) -> None:
         """Keep what the server said beside the protocol, such as a refused subject."""
