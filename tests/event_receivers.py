@@ -62,9 +62,13 @@ class Receiver:
         """Answer with these from now on."""
         self._statuses = list(statuses)
 
+    def release(self) -> None:
+        """Let go of those that are kept waiting, without an answer."""
+        self._released.set()
+
     def close(self) -> None:
         """Stop it."""
-        self._released.set()
+        self.release()
         self._server.shutdown()
         self._thread.join(PATIENCE)
         self._server.server_close()

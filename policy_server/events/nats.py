@@ -95,10 +95,10 @@ class Nats:
         future.result(self._timeout + 2 * _GRACE)
 
     async def _publish(self, body: bytes) -> None:
-        self._complaint = None
         try:
             async with asyncio.timeout(self._timeout):
                 client = await self._connected()
+                self._complaint = None  # that one server of several is away is no failure
                 await client.publish(self._subject, body)
                 # The answer to this tells that the server has read what came before it, or what it thinks of it.
                 await client.flush()

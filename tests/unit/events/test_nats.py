@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from event_receivers import NatsListener, NatsServer
@@ -167,3 +168,31 @@ def test_nothing_runs_before_the_first_event_and_after_the_end(
 
     assert (before, during) == ([], ["nats"])
     assert "nats" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_one_server_of_several_is_enough(world: World, nats_server: NatsServer) -> None:
+    """The others are tried first or not at all."""
+    sink = Nats(["nats://127.0.0.1:1", nats_server.address], "policy_notifier", form=Form.LEGACY)
+    deliverer = world.deliverer(sink)
+
+    for number in range(3):
+        world.publish(f"number {number}")
+        world.deliver(deliverer)
+        sink.close()
+
+    assert {each.state for each in world.deliveries()} == {DeliveryState.DELIVERED}
+
+
+def test_a_subject_that_is_not_allowed_is_named(world: World, make: Callable[..., Nats], tmp_path: Path) -> None:
+    """The server says so beside the protocol; without looking, the event would be lost in silence."""
+    config = tmp_path / "nats.conf"
+    config.write_text('authorization { users = [{user: u, password: p, permissions: {publish: "other"}}] }')
+    server = NatsServer("-c", str(config))
+    server.start()
+    deliverer = world.deliverer(make(f"nats://u:p@127.0.0.1:{server.port}"))
+    world.publish()
+
+    world.deliver(deliverer)
+
+    assert [each.error for each in world.deliveries()] == ["NATS: the server does not allow this subject"]
+    server.close()
