@@ -209,7 +209,7 @@ class Settings:
     allowed_networks: tuple[str, ...] = _setting(
         "Outgoing requests",
         notation.NETWORKS,
-        "Private networks and hosts that policies and data sources may reach all the same.",
+        "Private networks and hosts that policies, data sources and events may reach all the same.",
         default=(),
     )
     http_send: str = _setting(
@@ -272,9 +272,18 @@ class Settings:
     )
 
     nats_url: tuple[str, ...] = _setting(
-        "Events", notation.NATS, "The NATS servers that are told about changes.", default=(), secret=True
+        "Events",
+        notation.NATS,
+        "The NATS servers that are told about changes; `NATS_ADDR` is read too.",
+        default=(),
+        secret=True,
     )
-    nats_subject: str = _setting("Events", notation.SUBJECT, "The subject of what they get.", default="policy_notifier")
+    nats_subject: str = _setting(
+        "Events",
+        notation.SUBJECT,
+        "The subject of what they get; `NATS_SUBJECT` is read too.",
+        default="policy_notifier",
+    )
     event_sinks: tuple[str, ...] = _setting(
         "Events", notation.URLS, "Where CloudEvents are posted to, besides webhooks.", default=(), secret=True
     )

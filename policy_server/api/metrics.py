@@ -61,13 +61,7 @@ class Metrics:
         self._deliveries = Counter(
             "policy_event_deliveries", "Attempts to tell somebody.", ("sink", "result"), registry=self.registry
         )
-        # Set by the process that delivers; after it has died, by its successor.
-        self._pending = Gauge(
-            "policy_event_outbox_pending",
-            "Deliveries that are to be tried.",
-            registry=self.registry,
-            multiprocess_mode="mostrecent",
-        )
+        self._pending: Gauge | None = None
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._made: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 
@@ -113,6 +107,14 @@ class Metrics:
 
     def waiting(self, deliveries: int) -> None:
         """Note how many deliveries are to be tried."""
+        if self._pending is None:
+            # Not before: a gauge without labels opens its file at once, and only the process that delivers needs it.
+            self._pending = Gauge(
+                "policy_event_outbox_pending",
+                "Deliveries that are to be tried.",
+                registry=self.registry,
+                multiprocess_mode="mostrecent",
+            )
         self._pending.set(deliveries)
 
     def auth_failure(self, kind: str) -> None:
