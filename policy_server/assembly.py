@@ -31,6 +31,11 @@ from policy_server.engine.explaining import Explainer
 from policy_server.engine.policy import Policy
 from policy_server.engine.proving import Proof
 from policy_server.extending import extensions
+from policy_server.events.deliverer import Deliverer
+from policy_server.events.joining import Wanted, make_sinks
+from policy_server.events.payloads import Form
+from policy_server.events.subscriptions import Subscriptions
+from policy_server.events.webhooks import Webhooks
 from policy_server.model.errors import StoreUnavailable
 from policy_server.model.policy import PolicySource, Revision
 from policy_server.model.status import State, Status
@@ -153,6 +158,57 @@ class Assembly:
         )
         return Refresher(self.store, self.publisher, client, now, retry=settings.refresh_retry)
 
+    # ---- events
+
+    @cached_property
+    def event_client(self) -> GuardedClient:
+        """The way out to subscribers and other receivers of events."""
+        timeout = self.settings.event_timeout
+        return GuardedClient(
+            NetworkGuard(self.settings.allowed_networks),
+            connect_timeout=min(5.0, timeout),
+            read_timeout=timeout,
+            deadline=timeout,
+            max_bytes=1 << 20,  # what a receiver answers is not kept
+        )
+
+    @cached_property
+    def event_options(self) -> Wanted:
+        """Who is told besides subscribers, and how."""
+        settings = self.settings
+        return Wanted(
+            nats_servers=settings.nats_url,
+            nats_subject=settings.nats_subject,
+            http_urls=settings.event_sinks,
+            form=Form(settings.event_format),
+            timeout=settings.event_timeout,
+            retry=settings.event_retry,
+            patience=settings.event_patience,
+        )
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """Calls subscribers."""
+        return Webhooks(self.store.subscribers, self.event_client, now, backoff=self.event_options.backoff)
+
+    @cached_property
+    def subscriptions(self) -> Subscriptions:
+        """Who wants to be called."""
+        return Subscriptions(self.store, self.webhooks, NetworkGuard(self.settings.allowed_networks), now)
+
+    @cached_property
+    def deliverer(self) -> Deliverer:
+        """Moves events from the outbox to those who want them."""
+        return Deliverer(
+            self.store.outbox,
+            self.store.stamp,
+            [self.webhooks, *make_sinks(self.event_options, self.event_client)],
+            now,
+            self.metrics,
+            patience=self.settings.event_timeout + 2.0,  # the guarded client's own limit, and some for the store
+            poll=self.settings.event_poll,
+        )
+
     @cached_property
     def signer(self) -> Signer:
         """Who signs bundles; a key of our own comes before the service."""
@@ -231,6 +287,7 @@ class Assembly:
         jobs = [Job("refresh", self._refresh)]
         jobs.append(Job("tidy", self._tidy))
         jobs.append(Job("auto-import", self._import_due))
+        jobs.append(Job("events", self.deliverer.run))
         if self.settings.database.startswith("mongodb"):
             jobs.append(Job("foreign", self._adopt))
         if self.settings.folders:
@@ -267,6 +324,7 @@ class Assembly:
             serve_metrics=not settings.metrics_address,
         )
         subsystems = {"background": self.background.status, "toolkit": self._toolkit_status}
+        subsystems["events"] = self._event_status
         if settings.folders:
             subsystems["folders"] = self._folder_status
         if self.admission.keys is not None:
@@ -288,6 +346,7 @@ class Assembly:
                 explainer=self.explainer if settings.explain else None,
                 gate=self.admission.gate(local=local),
                 tokens=self.admission.tokens,
+                subscriptions=self.subscriptions,
             )
         )
 
@@ -386,6 +445,11 @@ class Assembly:
         if module is None or not module.is_file():
             return Status(State.DEGRADED, "not installed: new policies cannot be compiled", self._since)
         return Status(State.READY, "loaded" if self.toolkit.loaded() else "loads at its first use", self._since)
+
+    def _event_status(self) -> Status:
+        """Only the process that acts delivers."""
+        acting = self.background.status().message == ACTING
+        return self.deliverer.status() if acting else Status(State.READY, "delivered by another process", self._since)
 
     def _folder_status(self) -> Status:
         """Only the process that acts knows how the folders are doing."""

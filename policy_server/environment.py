@@ -36,6 +36,8 @@ ALIASES: Final[Mapping[str, str]] = {
     "SIGNER_ADDR": "signer_url",
     "DID_RESOLVER_ADDR": "did_resolver_url",
     "OCM_ADDR": "ocm_url",
+    "NATS_ADDR": "nats_url",
+    "NATS_SUBJECT": "nats_subject",
 }
 """Another product's name → our setting. Our own name wins where both are set."""
 
@@ -58,6 +60,13 @@ IGNORED: Final[Mapping[str, str]] = {
     "OCM_ADDR": "the OCM functions are not there yet",
     "NATS_ADDR": "no events are sent yet",
     "NATS_SUBJECT": "no events are sent yet",
+    "AUTO_IMPORT_POLL_INTERVAL": "there is no automatic import yet",
+    "AUTH_JWK_URL": "bearer tokens are not checked yet",
+    "AUTH_REFRESH_INTERVAL": "bearer tokens are not checked yet",
+    "OAUTH_CLIENT_ID": "outgoing requests carry no tokens yet",
+    "OAUTH_CLIENT_SECRET": "outgoing requests carry no tokens yet",
+    "OAUTH_TOKEN_URL": "outgoing requests carry no tokens yet",
+    "IP_FILTER_ALLOWED_IPS": "addresses are not filtered yet",
     "USE_NGROK": "there is no development tunnel",
     "NGROK_TOKEN": "there is no development tunnel",
     "NGROK_STATIC_DOMAIN": "there is no development tunnel",

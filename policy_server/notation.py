@@ -292,6 +292,32 @@ def _url(value: object) -> str:
     return text
 
 
+def _urls(value: object) -> tuple[str, ...]:
+    found = tuple(_items(value))
+    for item in found:
+        parts = urlsplit(item)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("http or https addresses, separated by commas")
+    return found
+
+
+def _nats(value: object) -> tuple[str, ...]:
+    """Read the servers of one cluster; a bare ``host:port`` is what the policy service took too."""
+    found = tuple(item if "://" in item else f"nats://{item}" for item in _items(value))
+    for item in found:
+        parts = urlsplit(item)
+        if parts.scheme not in {"nats", "tls"} or not parts.hostname or parts.path not in {"", "/"}:
+            raise ValueError("nats://host:port or tls://host:port, several separated by commas")
+    return found
+
+
+def _subject(value: object) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[^\s.*>]+(\.[^\s.*>]+)*", text):
+        raise ValueError("a NATS subject without wildcards, such as policy_notifier")
+    return text
+
+
 def _policy(value: object) -> PolicyId:
     try:
         return PolicyId.parse(str(value).strip())
@@ -406,6 +432,9 @@ ISSUERS: Final = Kind(
     _issuers,
 )
 URL: Final = Kind("an `http://` or `https://` address, or empty", _url)
+URLS: Final = Kind("`http://` or `https://` addresses, separated by commas", _urls)
+NATS: Final = Kind("`nats://host:port` or `tls://host:port`, several separated by commas", _nats)
+SUBJECT: Final = Kind("a NATS subject without wildcards", _subject)
 ADDRESS: Final = Kind("`host:port`, or empty", _address)
 HOST: Final = Kind("an address or a host name; empty means all interfaces", _host)
 STORAGE: Final = Kind(

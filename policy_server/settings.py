@@ -210,7 +210,7 @@ class Settings(AccessSettings):
     allowed_networks: tuple[str, ...] = _setting(
         "Outgoing requests",
         notation.NETWORKS,
-        "Private networks and hosts that policies and data sources may reach all the same.",
+        "Private networks and hosts that policies, data sources and events may reach all the same.",
         default=(),
     )
     http_send: str = _setting(
@@ -366,6 +366,42 @@ class Settings(AccessSettings):
         notation.ENTRY_POINTS,
         "Installed Python packages that bring functions, by their entry points (`policy_server.builtins`).",
         default=(),
+    nats_url: tuple[str, ...] = _setting(
+        "Events",
+        notation.NATS,
+        "The NATS servers that are told about changes; `NATS_ADDR` is read too.",
+        default=(),
+        secret=True,
+    )
+    nats_subject: str = _setting(
+        "Events",
+        notation.SUBJECT,
+        "The subject of what they get; `NATS_SUBJECT` is read too.",
+        default="policy_notifier",
+    )
+    event_sinks: tuple[str, ...] = _setting(
+        "Events", notation.URLS, "Where CloudEvents are posted to, besides webhooks.", default=(), secret=True
+    )
+    event_format: str = _setting(
+        "Events",
+        notation.choice("legacy", "changed"),
+        "What CloudEvents say: the policy service's `update_policy`, or `policy.changed.v1` with what changed.",
+        default="legacy",
+    )
+    event_poll: float = _setting(
+        "Events", notation.duration(0.01, 0.5), "How often to look for changes to tell.", default=0.25
+    )
+    event_timeout: float = _setting(
+        "Events", notation.duration(0.1, 60), "How long one delivery may take.", default=10.0
+    )
+    event_retry: float = _setting(
+        "Events", notation.duration(0.05, 3600), "The first pause after a failed delivery; it triples.", default=5.0
+    )
+    event_patience: float = _setting(
+        "Events",
+        notation.duration(1, 30 * 86400),
+        "How long a delivery is tried again before it is given up.",
+        default=86400.0,
     )
 
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -17,6 +17,7 @@ from policy_server.api.models import Detail, Fault, ProblemDocument, ServiceErro
 from policy_server.api.problems import PREFIX, of_status, title_of
 from policy_server.api.request import ApiRequest
 from policy_server.model.errors import (
+    AlreadyExists,
     AlreadyLocked,
     BrokenBundle,
     BundleUnverified,
@@ -47,6 +48,7 @@ from policy_server.model.errors import (
     SchemaNotFound,
     SigningFailed,
     StoreUnavailable,
+    TargetRefused,
     ToolkitError,
 )
 
@@ -89,6 +91,8 @@ _COMMON: Final[Table] = MappingProxyType(
         NotLocked: Answer(403, 3, "policy is unlocked"),
         RefreshRunning: Answer(409, 4),
         Refused: Answer(403, 3),
+        AlreadyExists: Answer(409, 4),
+        TargetRefused: Answer(403, 3),
         PublishError: Answer(422, 1),
         ToolkitError: Answer(503, 8),
         StoreUnavailable: Answer(503, 8),
@@ -130,6 +134,7 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
         ),
         "lock": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error locking policy")}),
         "unlock": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error unlocking policy")}),
+        "subscribe": MappingProxyType({**_COMMON, AlreadyExists: Answer(409, 4, "subscriber already exist")}),
         "list": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error retrieving policies")}),
         "import": MappingProxyType(
             {**_COMMON, StoreUnavailable: Answer(500, 0, "error saving imported policy bundle")}

@@ -4,7 +4,7 @@ import os
 from typing import Final
 
 import falcon
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -58,6 +58,10 @@ class Metrics:
         self._failures = Counter(
             "policy_auth_failures", "Requests without a right user and password.", ("kind",), registry=self.registry
         )
+        self._deliveries = Counter(
+            "policy_event_deliveries", "Attempts to tell somebody.", ("sink", "result"), registry=self.registry
+        )
+        self._pending: Gauge | None = None
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._made: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 
@@ -96,6 +100,22 @@ class Metrics:
             self.fallback(endpoint, seen.reason or "unknown")
         for violation in seen.violations:
             self.violation(endpoint, violation.code)
+
+    def delivery(self, sink: str, result: str) -> None:
+        """Count one attempt to tell somebody about a change; ``events.deliverer.Observer``."""
+        self._deliveries.labels(sink, result).inc()
+
+    def waiting(self, deliveries: int) -> None:
+        """Note how many deliveries are to be tried."""
+        if self._pending is None:
+            # Not before: a gauge without labels opens its file at once, and only the process that delivers needs it.
+            self._pending = Gauge(
+                "policy_event_outbox_pending",
+                "Deliveries that are to be tried.",
+                registry=self.registry,
+                multiprocess_mode="mostrecent",
+            )
+        self._pending.set(deliveries)
 
     def auth_failure(self, kind: str) -> None:
         """Count one request without a right user and password."""

@@ -14,6 +14,7 @@ from policy_server.bundles.importer import Importer
 from policy_server.engine.catalog import Ready
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
+from policy_server.events.subscriptions import Subscriptions
 from policy_server.model.policy import PolicyId
 from policy_server.model.status import Status
 from policy_server.pexip.answers import Answers
@@ -56,6 +57,7 @@ class Bundles:
 
 
 @dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The collaborators of the routes.
 
@@ -81,3 +83,4 @@ class Parts:
     explainer: Explainer | None = None
     gate: Gate = field(default_factory=lambda: Gate(proxies=Proxies(())))
     tokens: Tokens | None = None
+    subscriptions: Subscriptions

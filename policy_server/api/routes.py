@@ -5,10 +5,12 @@ from typing import Final
 
 from policy_server.api import models, token_views
 from policy_server.api.bundles import AutoImports, Exports, Imports
+from policy_server.api import event_views, models
 from policy_server.api.credentials import Credentials
 from policy_server.api.docs import DocsPages
 from policy_server.api.errors import ErrorAnswers, Noted, Shape
 from policy_server.api.evaluation import Asking, Evaluation, Validation
+from policy_server.api.events import Deliveries, Events
 from policy_server.api.health import HealthPages, Readiness
 from policy_server.api.locks import Locks
 from policy_server.api.metrics import MetricsPage
@@ -19,6 +21,7 @@ from policy_server.api.policies import Policies
 from policy_server.api.problems import ProblemPages
 from policy_server.api.refresh import Refresh
 from policy_server.api.router import DOUBLED, MethodMap, Router
+from policy_server.api.subscribers import Subscribers
 from policy_server.api.table import Param, Route
 from policy_server.api.tokens import TokenPages
 from policy_server.auth.tokens import Tokens
@@ -49,6 +52,16 @@ _EXPORT: Final = (
 )
 _BUNDLE: Final = ("application/zip", "multipart/form-data")
 _JSON: Final = ("application/json",)
+_FEED: Final = (
+    Param("cursor", "The next_cursor of the answer before; without it from the oldest event that is kept."),
+    Param("limit", "At most this many, 1 to 1000; 100 without it.", "integer"),
+)
+_DELIVERING: Final = (
+    Param("state", "Only pending, delivered or dead ones."),
+    Param("target", "Only to this target."),
+    Param("limit", "At most this many, 1 to 200; 100 without it.", "integer"),
+    Param("cursor", "Where the page before ended: its next_cursor."),
+)
 _REFUSALS: Final = (400, 403, 404, 413, 500, 503)
 
 
@@ -84,6 +97,28 @@ def _access() -> tuple[Route, ...]:
               answer=token_views.NewToken, faults=(400, 413, 503), body=token_views.TokenRequest),
         Route("DELETE", "/v1/tokens/{token}", TokenPages, "revoke_token", "Make an API token useless.", tag, "item",
               answer=token_views.TokenView, faults=(404, 503)),
+def _events() -> tuple[Route, ...]:
+    """Subscribers, the feed of changes, and deliveries."""
+    notify, one, tag = f"{_POLICY}/notifychange", f"{_POLICY}/notifychange/{{subscriber}}", "Events"
+    return (
+        Route("POST", notify, Subscribers, "subscribe", "Be called when the policy changes.", tag, "", _SERVICE,
+              event_views.NewSubscriberView, faults=(400, 403, 404, 409, 413, 503),
+              body=event_views.SubscriptionRequest),
+        Route("GET", notify, Subscribers, "subscribers", "List who is called when the policy changes.", tag, "",
+              _SERVICE, event_views.SubscriberList, faults=(503,)),
+        Route("GET", one, Subscribers, "subscriber", "Show one subscriber.", tag, "item", _SERVICE,
+              event_views.SubscriberView, faults=(404, 503)),
+        Route("DELETE", one, Subscribers, "unsubscribe", "Call this one no more.", tag, "item", _SERVICE,
+              media="", faults=(404, 503)),
+        Route("POST", f"{one}/test", Subscribers, "test_subscriber", "Call this one now, with a test message.", tag,
+              "test", _SERVICE, event_views.TrialView, faults=(404, 503)),
+        Route("GET", "/v1/events", Events, "events", "What changed, by whom, in order.", tag,
+              answer=event_views.EventPage, params=_FEED, faults=(400, 503)),
+        Route("GET", "/v1/deliveries", Deliveries, "deliveries", "Who was told, and who was not.", tag,
+              answer=event_views.DeliveryList, params=_DELIVERING, faults=(400, 503)),
+        Route("POST", "/v1/deliveries/{delivery}/redeliver", Deliveries, "redeliver",
+              "Tell somebody again, or at last.", tag, "redeliver", answer=event_views.DeliveryView,
+              faults=(404, 503)),
     )  # fmt: skip
 
 
@@ -125,6 +160,7 @@ ROUTES: Final = (
     Route("GET", "/v1/policies/{repository}/{group}/{policy}/{version}", Policies, "show",
           "Show everything about one policy.", "Policies", "item", _SERVICE, models.PolicyDetail, faults=(404, 503)),
     *_access(),
+    *_events(),
     _page("/livez", "livez", HealthPages, "Is the process alive?", models.Health),
     _page("/readyz", "readyz", HealthPages, "Can it decide? Add ?verbose for every check.", models.Health, 503),
     _page("/liveness", "liveness", HealthPages, "Like /livez, in the policy service's shape.", models.ServiceHealth),
@@ -167,6 +203,9 @@ def make_resources(parts: Parts) -> Mapping[type, object]:
         Exports(parts.bundles.exporter),
         Imports(parts.bundles.importer, parts.bundles.max_bytes),
         AutoImports(parts.bundles.auto, options.max_body),
+        Subscribers(parts.subscriptions, max_body=options.max_body),
+        Events(store.outbox),
+        Deliveries(store.outbox, parts.clock),
         HealthPages(readiness),
         MetricsPage(parts.metrics),
         OpenApiDocument(served(options)),

@@ -26,6 +26,10 @@ class Route:
     shape when a parameter asks for that; ``body`` is that of the request, or
     ``accepts`` the media types of a body that has no shape. ``faults`` are the
     statuses it may answer instead.
+    table. ``answer`` is the shape of a good answer, None when it is not JSON of
+    a known shape; ``other`` is the shape when a parameter asks for that.
+    ``faults`` are the statuses it may answer instead.
+    ``body`` is the shape of a request's JSON body.
     """
 
     method: str
@@ -41,6 +45,7 @@ class Route:
     params: tuple[Param, ...] = ()
     takes_input: bool = False
     accepts: tuple[str, ...] = ()
+    body: type | None = None
     faults: tuple[int, ...] = ()
     other: type | None = None
     body: type | None = None

@@ -11,6 +11,7 @@ from policy_server.cli import (
     config,
     doctor,
     evaluate,
+    events,
     output,
     policies,
     rego,
@@ -47,6 +48,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(policies.app, name="policies")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(bundle.app, name="bundle")
+app.add_typer(events.app, name="events")
 app.add_typer(state.db, name="db")
 app.add_typer(toolkit.app, name="toolkit")
 app.add_typer(config.app, name="config")

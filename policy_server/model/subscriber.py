@@ -8,7 +8,7 @@ from policy_server.model.policy import PolicyId
 
 
 class SubscriberState(StrEnum):
-    """ACTIVE: is called. PAUSED: an operator stopped it. FAILING: gave too many errors."""
+    """ACTIVE: is called. PAUSED: an operator stopped it. FAILING: answered that it is gone (HTTP 410)."""
 
     ACTIVE = "active"
     PAUSED = "paused"

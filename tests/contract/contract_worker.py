@@ -7,12 +7,18 @@ that the store acknowledged, and for nothing else.
 
 import json
 import sys
+import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from contract_samples import NOON, compiled, later, refresh, source
 
+from policy_server.events.deliverer import Deliverer
+from policy_server.events.webhooks import Webhooks
 from policy_server.model.policy import PolicyId
+from policy_server.net.client import GuardedClient
+from policy_server.net.guard import NetworkGuard
 from policy_server.ports import Store
 from policy_server.storage.opening import open_store
 
@@ -71,6 +77,28 @@ def claim(store: Store) -> None:
     say(claimed=claimed)
 
 
+class Silent:
+    """Counts nothing."""
+
+    def delivery(self, sink: str, result: str) -> None:
+        """Do nothing."""
+
+    def waiting(self, deliveries: int) -> None:
+        """Do nothing."""
+
+
+def make_deliverer(store: Store, at: datetime) -> Deliverer:
+    """Make one that calls subscribers on loopback, at a time that stands still."""
+    client = GuardedClient(NetworkGuard(["127.0.0.1"]), read_timeout=20, deadline=20)
+    webhooks = Webhooks(store.subscribers, client, lambda: at)
+    return Deliverer(store.outbox, store.stamp, [webhooks], lambda: at, Silent(), patience=20, poll=0.02)
+
+
+def deliver(store: Store) -> None:
+    """Deliver events for ever."""
+    make_deliverer(store, NOON).run(threading.Event())
+
+
 def obey(store: Store, policy: str) -> None:
     """Lock and unlock one policy as told, line by line."""
     for order in lines():
@@ -89,6 +117,7 @@ TASKS = {
     "write": write,
     "race": race,
     "claim": claim,
+    "deliver": deliver,
     "obey": obey,
     "open": lambda store: store.ping(),
 }

@@ -19,6 +19,8 @@ from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
+from policy_server.events.subscriptions import Subscriptions
+from policy_server.events.webhooks import Webhooks
 from policy_server.model.policy import PolicyId
 from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
@@ -74,6 +76,7 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
             auto=AutoImporter(store, importer, client, now),
             max_bytes=1 << 20,
         )
+        webhooks = Webhooks(store.subscribers, GuardedClient(NetworkGuard(networks)), now)
         parts = Parts(
             answers=Answers(evaluator.decide, routes, now, metrics.pexip),
             evaluator=evaluator,
@@ -88,6 +91,7 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
             options=ApiOptions(**options),
             subsystems=subsystems or {},
             explainer=Explainer(evaluator, workshop.toolkit, workshop.registry) if explain else None,
+            subscriptions=Subscriptions(store, webhooks, NetworkGuard(networks), now),
         )
         catalog.sync()
         return Server(Client(make_app(parts)), store, publisher, catalog, parts)

@@ -286,6 +286,50 @@ def test_names_of_packages_are_checked() -> None:
     assert load({"POLICY_FUNCTION_PLUGINS": "acme, other-*"}).function_plugins == ("acme", "other-*")
     with pytest.raises(SettingsError, match="names of entry points"):
         load({"POLICY_FUNCTION_PLUGINS": "a b"})
+    settings = load({"CACHE_ADDR": "http://cache", "SIGNER_ADDR": "http://signer"})
+
+    assert [warning.split(":")[0] for warning in settings.warnings] == [
+        "CACHE_ADDR has no effect",
+        "SIGNER_ADDR has no effect",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "setting", "read"),
+    [
+        ("NATS_ADDR", "nats:4222", "nats_url", ("nats://nats:4222",)),
+        ("NATS_ADDR", "nats://u:p@a:4222,tls://b", "nats_url", ("nats://u:p@a:4222", "tls://b")),
+        ("NATS_SUBJECT", "external.policies", "nats_subject", "external.policies"),
+        ("POLICY_EVENT_SINKS", "https://a/x?key=1, http://b", "event_sinks", ("https://a/x?key=1", "http://b")),
+        ("POLICY_EVENT_FORMAT", "changed", "event_format", "changed"),
+    ],
+)
+def test_who_is_told_about_changes(name: str, value: str, setting: str, read: object) -> None:
+    """The policy service's names count too; addresses that hold passwords are covered."""
+    settings = load({name: value})
+
+    assert getattr(settings, setting) == read
+    assert "p@a" not in settings.dump()["nats_url"]
+    assert "key" not in settings.dump()["event_sinks"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POLICY_NATS_URL", "http://do-not-tell"),
+        ("POLICY_NATS_SUBJECT", "a.*"),
+        ("POLICY_NATS_SUBJECT", "a b"),
+        ("POLICY_EVENT_SINKS", "ftp://do-not-tell"),
+        ("POLICY_EVENT_FORMAT", "xml"),
+        ("POLICY_EVENT_POLL", "2s"),
+    ],
+)
+def test_receivers_that_cannot_be_are_refused(name: str, value: str) -> None:
+    """The variable is named; a secret is not repeated."""
+    with pytest.raises(SettingsError, match=f"{name} must be") as refused:
+        load({name: value})
+
+    assert "do-not-tell" not in refused.value.message
 
 
 def test_variables_that_kubernetes_makes_are_left_alone() -> None:

@@ -1,0 +1,1 @@
+"""Tells others what changed: webhooks, and CloudEvents over HTTP and NATS."""

@@ -1,0 +1,86 @@
+"""Who wants to be called: made, listed, tried out, removed."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from policy_server.events import signing
+from policy_server.events.webhooks import Trial, Webhooks
+from policy_server.model.errors import FetchError, InvalidParameter, SubscriberNotFound
+from policy_server.model.policy import PolicyId
+from policy_server.model.subscriber import Subscriber
+from policy_server.net.guard import NetworkGuard
+from policy_server.ports import Clock, Store
+
+_LOOKUP: Final = 3.0
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Subscriptions:
+    """The webhooks of policies."""
+
+    def __init__(self, store: Store, webhooks: Webhooks, guard: NetworkGuard, clock: Clock) -> None:
+        """Take who keeps and who calls them."""
+        self._store = store
+        self._webhooks = webhooks
+        self._guard = guard
+        self._clock = clock
+
+    def subscribe(self, policy: PolicyId, *, name: str, url: str) -> Subscriber:
+        """Make a subscriber with a new secret.
+
+        Raises:
+            PolicyNotFound: there is no such policy.
+            InvalidParameter: it is not an http or https address.
+            TargetRefused: it is in a network that may not be called.
+            AlreadyExists: the policy has one with this name and URL.
+        """
+        self._store.get(policy)
+        self._check(url)
+        at = self._clock()
+        made = Subscriber(
+            id=secrets.token_hex(12),
+            policy=policy,
+            name=name,
+            url=url,
+            created_at=at,
+            updated_at=at,
+            secret=signing.new_secret(),
+        )
+        self._store.subscribers.add(made)
+        return made
+
+    def of(self, policy: PolicyId) -> Sequence[Subscriber]:
+        """Return the subscribers of a policy, also of one that was deleted."""
+        return self._store.subscribers.find(policy)
+
+    def get(self, policy: PolicyId, subscriber: str) -> Subscriber:
+        """Return one; SubscriberNotFound when the policy has none with this id."""
+        found = self._store.subscribers.get(subscriber)
+        if found.policy != policy:
+            raise SubscriberNotFound(f"There is no subscriber {subscriber}.")
+        return found
+
+    def unsubscribe(self, policy: PolicyId, subscriber: str) -> None:
+        """Remove one; SubscriberNotFound as above."""
+        self.get(policy, subscriber)
+        self._store.subscribers.remove(subscriber)
+
+    def test(self, policy: PolicyId, subscriber: str) -> Trial:
+        """Call one now; SubscriberNotFound as above."""
+        return self._webhooks.test(self.get(policy, subscriber))
+
+    def _check(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+        except ValueError as error:
+            raise InvalidParameter("webhook_url cannot be read") from error
+        if scheme not in _PORTS or not host:
+            raise InvalidParameter("webhook_url must be an http or https address with a host")
+        try:
+            # SECURITY: a help for whoever types the address; every call is checked again.
+            self._guard.addresses(host, port or _PORTS[scheme], timeout=_LOOKUP)
+        except FetchError:
+            return  # a name that is not known yet may be later
