@@ -30,12 +30,12 @@ from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
 from policy_server.engine.policy import Policy
 from policy_server.engine.proving import Proof
-from policy_server.extending import extensions
 from policy_server.events.deliverer import Deliverer
 from policy_server.events.joining import Wanted, make_sinks
 from policy_server.events.payloads import Form
 from policy_server.events.subscriptions import Subscriptions
 from policy_server.events.webhooks import Webhooks
+from policy_server.extending import extensions
 from policy_server.model.errors import StoreUnavailable
 from policy_server.model.policy import PolicySource, Revision
 from policy_server.model.status import State, Status

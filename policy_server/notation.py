@@ -292,7 +292,7 @@ def _url(value: object) -> str:
     return text
 
 
-def _urls(value: object) -> tuple[str, ...]:
+def _sinks(value: object) -> tuple[str, ...]:
     found = tuple(_items(value))
     for item in found:
         parts = urlsplit(item)
@@ -432,7 +432,7 @@ ISSUERS: Final = Kind(
     _issuers,
 )
 URL: Final = Kind("an `http://` or `https://` address, or empty", _url)
-URLS: Final = Kind("`http://` or `https://` addresses, separated by commas", _urls)
+SINKS: Final = Kind("`http://` or `https://` addresses, separated by commas", _sinks)
 NATS: Final = Kind("`nats://host:port` or `tls://host:port`, several separated by commas", _nats)
 SUBJECT: Final = Kind("a NATS subject without wildcards", _subject)
 ADDRESS: Final = Kind("`host:port`, or empty", _address)

@@ -366,6 +366,7 @@ class Settings(AccessSettings):
         notation.ENTRY_POINTS,
         "Installed Python packages that bring functions, by their entry points (`policy_server.builtins`).",
         default=(),
+    )
     nats_url: tuple[str, ...] = _setting(
         "Events",
         notation.NATS,
@@ -380,7 +381,7 @@ class Settings(AccessSettings):
         default="policy_notifier",
     )
     event_sinks: tuple[str, ...] = _setting(
-        "Events", notation.URLS, "Where CloudEvents are posted to, besides webhooks.", default=(), secret=True
+        "Events", notation.SINKS, "Where CloudEvents are posted to, besides webhooks.", default=(), secret=True
     )
     event_format: str = _setting(
         "Events",

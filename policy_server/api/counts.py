@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 SIZE: Final = 1 << 20
-SIZE: Final = 512 << 10
 """Bytes of each file; all counts of all routes fit (a test adds them up), so that no file ever grows."""
 
 KINDS: Final = ("counter", "gauge_mostrecent", "histogram")

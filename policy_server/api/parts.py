@@ -78,9 +78,9 @@ class Parts:
     clock: Clock
     metrics: Metrics
     bundles: Bundles
+    subscriptions: Subscriptions
     options: ApiOptions = field(default_factory=ApiOptions)
     subsystems: Mapping[str, Callable[[], Status]] = field(default_factory=dict)
     explainer: Explainer | None = None
     gate: Gate = field(default_factory=lambda: Gate(proxies=Proxies(())))
     tokens: Tokens | None = None
-    subscriptions: Subscriptions

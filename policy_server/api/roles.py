@@ -54,6 +54,15 @@ ROLES: Final[Mapping[str, Need]] = {
     "auto_imports": Role.ADMIN,
     "save_auto_import": Role.ADMIN,
     "remove_auto_import": Role.ADMIN,
+    # Events. Who subscribes has this server call an address.
+    "subscribe": Role.EDIT,
+    "subscribers": Role.READ,
+    "subscriber": Role.READ,
+    "unsubscribe": Role.EDIT,
+    "test_subscriber": Role.EDIT,
+    "events": Role.ADMIN,
+    "deliveries": Role.ADMIN,
+    "redeliver": Role.ADMIN,
     # Access.
     "tokens": Role.ADMIN,
     "create_token": Role.ADMIN,

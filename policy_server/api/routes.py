@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from policy_server.api import models, token_views
+from policy_server.api import event_views, models, token_views
 from policy_server.api.bundles import AutoImports, Exports, Imports
-from policy_server.api import event_views, models
 from policy_server.api.credentials import Credentials
 from policy_server.api.docs import DocsPages
 from policy_server.api.errors import ErrorAnswers, Noted, Shape
@@ -97,6 +96,9 @@ def _access() -> tuple[Route, ...]:
               answer=token_views.NewToken, faults=(400, 413, 503), body=token_views.TokenRequest),
         Route("DELETE", "/v1/tokens/{token}", TokenPages, "revoke_token", "Make an API token useless.", tag, "item",
               answer=token_views.TokenView, faults=(404, 503)),
+    )  # fmt: skip
+
+
 def _events() -> tuple[Route, ...]:
     """Subscribers, the feed of changes, and deliveries."""
     notify, one, tag = f"{_POLICY}/notifychange", f"{_POLICY}/notifychange/{{subscriber}}", "Events"

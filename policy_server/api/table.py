@@ -29,7 +29,6 @@ class Route:
     table. ``answer`` is the shape of a good answer, None when it is not JSON of
     a known shape; ``other`` is the shape when a parameter asks for that.
     ``faults`` are the statuses it may answer instead.
-    ``body`` is the shape of a request's JSON body.
     """
 
     method: str
@@ -48,7 +47,6 @@ class Route:
     body: type | None = None
     faults: tuple[int, ...] = ()
     other: type | None = None
-    body: type | None = None
 
     @property
     def responder(self) -> str:
