@@ -21,7 +21,10 @@ PolicyServerError
 │   ├── AlreadyLocked
 │   ├── NotLocked
 │   ├── RefreshRunning        HTTP 409
-│   └── AlreadyExists         HTTP 409
+│   ├── AlreadyExists         HTTP 409
+│   ├── ManagedElsewhere      HTTP 409
+│   ├── Ambiguous             HTTP 409
+│   └── PreconditionFailed    HTTP 412
 ├── PublishError              a source that cannot become a revision, HTTP 422
 │   ├── InvalidSource         path, package, data, schema or data-config do not fit
 │   ├── CompileError          Rego errors, each with file, line and column
@@ -216,6 +219,27 @@ class AlreadyExists(Refused):
 
     slug = "already-exists"
     status = 409
+
+
+class ManagedElsewhere(Refused):
+    """This is edited somewhere else."""
+
+    slug = "managed-elsewhere"
+    status = 409
+
+
+class Ambiguous(Refused):
+    """Several policies fit; say which one."""
+
+    slug = "ambiguous"
+    status = 409
+
+
+class PreconditionFailed(Refused):
+    """It has changed since it was read."""
+
+    slug = "precondition-failed"
+    status = 412
 
 
 class PublishError(PolicyServerError):
