@@ -22,6 +22,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "METRICS_ADDR": "metrics_address",
     "EXTERNAL_HTTP_ADDR": "external_url",
     "REFRESHER_POLL_INTERVAL": "refresh_poll",
+    "CACHE_ADDR": "cache_url",
 }
 """Another product's name → our setting. Our own name wins where both are set."""
 
@@ -42,7 +43,6 @@ IGNORED: Final[Mapping[str, str]] = {
     "POLICY_REPOSITORY_PASS": "there is no Git feed yet",
     "POLICY_REPOSITORY_BRANCH": "there is no Git feed yet",
     "POLICY_REPOSITORY_FOLDER": "there is no Git feed yet",
-    "CACHE_ADDR": "results are not sent to a cache service yet",
     "TASK_ADDR": "the task functions are not there yet",
     "SIGNER_ADDR": "there is no bundle signing yet",
     "DID_RESOLVER_ADDR": "the DID functions are not there yet",

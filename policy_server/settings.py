@@ -206,6 +206,22 @@ class Settings:
     pexip_registration_fallback: Fallback = _fallback("registration")
     pexip_registration_deadline: float = _deadline("registration")
 
+    data_api_repositories: tuple[str, ...] = _setting(
+        "Front doors",
+        notation.REPOSITORIES,
+        "The repositories whose policies `/v1/data/…` finds by their package; empty means all.",
+        default=(),
+    )
+    authzen_policy: PolicyId | None = _setting(
+        "Front doors", notation.OPTIONAL_POLICY, "The policy that answers AuthZEN's requests.", default=None
+    )
+    cache_url: str = _setting(
+        "Front doors",
+        notation.URL,
+        "A cache service that is sent every result; without one, results with `x-cache-ttl` are kept in the store.",
+        default="",
+    )
+
     allowed_networks: tuple[str, ...] = _setting(
         "Outgoing requests",
         notation.NETWORKS,

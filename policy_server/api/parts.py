@@ -4,16 +4,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from policy_server.api.edit_tags import Managed
 from policy_server.api.metrics import Metrics
 from policy_server.engine.catalog import Ready
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
+from policy_server.engine.results import Results
+from policy_server.engine.versions import Versions
 from policy_server.model.policy import PolicyId
 from policy_server.model.status import Status
 from policy_server.pexip.answers import Answers
-from policy_server.ports import Clock, Store
+from policy_server.ports import Clock, Publisher, Store
+from policy_server.publishing.rehearsal import Rehearsal
 from policy_server.publishing.schema import OutputSchemas
 from policy_server.refresh.refresher import Refresher
+
+Find = Callable[[PolicyId], Ready]
+"""The catalog's: what answers for a policy in this worker, or why nothing does."""
 
 ASSETS = Path(__file__).parent / "assets" / "swagger"
 """Where set-up puts the files of Swagger UI."""
@@ -26,7 +33,8 @@ class ApiOptions:
     ``max_body`` is in bytes, ``evaluation_deadline`` in seconds.
     ``pexip_credentials`` are pairs of user and password; none means that Pexip
     routes are open. ``pexip_policies`` must answer before the server calls
-    itself ready.
+    itself ready. ``url`` is the address that callers see; ``authzen_policy``
+    answers AuthZEN's requests, None: nobody does.
     """
 
     max_body: int = 10 << 20
@@ -37,27 +45,34 @@ class ApiOptions:
     lock_on_validation_failure: bool = False
     serve_metrics: bool = True
     assets: Path = ASSETS
+    url: str = "http://127.0.0.1:8080"
+    authzen_policy: PolicyId | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The collaborators of the routes.
 
-    ``find`` is the catalog's: what answers for a policy in this worker, or why nothing does.
     ``subsystems`` are named statuses that health pages show but that never make
     the server unready: the toolkit, background work, feeds. ``explainer`` is None
-    where nobody may ask for explanations.
+    where nobody may ask for explanations. ``managed`` says where a policy is edited
+    when that is not here.
     """
 
     answers: Answers
     evaluator: Evaluator
     store: Store
+    publisher: Publisher
+    rehearsal: Rehearsal
     refresher: Refresher
     schemas: OutputSchemas
     catalog_status: Callable[[], Status]
-    find: Callable[[PolicyId], Ready]
+    find: Find
+    versions: Versions
+    results: Results
     clock: Clock
     metrics: Metrics
     options: ApiOptions = field(default_factory=ApiOptions)
     subsystems: Mapping[str, Callable[[], Status]] = field(default_factory=dict)
     explainer: Explainer | None = None
+    managed: Managed = lambda _policy: None

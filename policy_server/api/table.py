@@ -23,7 +23,8 @@ class Route:
     ``operation`` is the name in the OpenAPI document and chooses the error
     table. ``answer`` is the shape of a good answer, None when it is not JSON of
     a known shape; ``other`` is the shape when a parameter asks for that.
-    ``faults`` are the statuses it may answer instead.
+    ``faults`` are the statuses it may answer instead. ``body`` is the shape of the
+    body it reads; ``good`` the statuses of good answers.
     """
 
     method: str
@@ -40,6 +41,8 @@ class Route:
     takes_input: bool = False
     faults: tuple[int, ...] = ()
     other: type | None = None
+    body: type | None = None
+    good: tuple[int, ...] = (200,)
 
     @property
     def responder(self) -> str:
