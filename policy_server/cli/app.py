@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from policy_server.cli import (
+    audit,
     bench,
+    changes,
     config,
     doctor,
     evaluate,
@@ -42,6 +44,9 @@ app.command("simulate")(simulate.simulate)
 app.command("seed")(state.seed)
 app.command("reset")(state.reset)
 app.command("doctor")(doctor.doctor)
+app.command("audit")(audit.audit)
+for change in (changes.put, changes.delete, changes.history, changes.diff, changes.rollback):
+    policies.app.command()(change)
 app.add_typer(policies.app, name="policies")
 app.add_typer(state.db, name="db")
 app.add_typer(toolkit.app, name="toolkit")
