@@ -3,10 +3,7 @@
 import falcon
 
 from policy_server.api.request import ApiRequest
-from policy_server.audit.caller import ANONYMOUS, Caller
-
-ACTOR_KEY = "policy_server.actor"
-"""Where a program that calls the application in its own process names its user; no header can set it."""
+from policy_server.audit.caller import ACTOR_KEY, ANONYMOUS, Caller
 
 
 def actor_of(req: falcon.Request) -> str:

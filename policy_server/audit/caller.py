@@ -8,6 +8,9 @@ from typing import Final
 ANONYMOUS: Final = "anonymous"
 """The actor when nobody had to say who he is."""
 
+ACTOR_KEY: Final = "policy_server.actor"
+"""Where, in a WSGI environment, a program that calls the application itself names its user; no header can set it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

@@ -14,7 +14,7 @@ from wsgiref.types import WSGIApplication
 
 import msgspec
 
-from policy_server.api.caller import ACTOR_KEY
+from policy_server.audit.caller import ACTOR_KEY
 from policy_server.model.errors import FetchError
 from policy_server.model.values import JsonObject
 from policy_server.settings import Settings, load_settings

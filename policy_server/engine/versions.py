@@ -70,8 +70,10 @@ class Versions:
 
     def _learn(self, stamp: int) -> None:
         # NOTE: the first look asks for all changes: every policy has its latest publication among them.
-        known = {package: set(policies) for package, policies in self._known.items()}
-        for change in self._store.changes(self._stamp):
+        since, known = self._stamp, {package: set(policies) for package, policies in self._known.items()}
+        if stamp < since:  # another database is in its place
+            since, known = -1, {}
+        for change in self._store.changes(since):
             policy = change.id
             if self._repositories and policy.repository not in self._repositories:
                 continue

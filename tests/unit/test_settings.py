@@ -189,10 +189,10 @@ def test_protection_that_is_switched_off_is_no_problem() -> None:
 
 def test_what_may_be_ignored_gives_a_warning() -> None:
     """Addresses of services that are not used yet are named in the log."""
-    settings = load({"CACHE_ADDR": "http://cache", "NATS_ADDR": "nats://nats"})
+    settings = load({"TASK_ADDR": "http://task", "NATS_ADDR": "nats://nats"})
 
     assert [warning.split(":")[0] for warning in settings.warnings] == [
-        "CACHE_ADDR has no effect",
+        "TASK_ADDR has no effect",
         "NATS_ADDR has no effect",
     ]
 

@@ -87,6 +87,19 @@ def test_several_that_fit_are_named() -> None:
     assert Versions(store, ["b"]).find("g", "p") == PolicyId("b", "g", "p", "2")
 
 
+def test_another_database_in_its_place_is_read_anew() -> None:
+    """A restored copy has an older stamp."""
+    old, new = MemoryStore(), MemoryStore()
+    publish(old, "r/g/p/1", "r/g/p/2")
+    publish(new, "r/g/p/3")
+    versions = Versions(old)
+    versions.find("g", "p")
+
+    versions._store = new  # what the same file does when it is replaced
+
+    assert versions.find("g", "p") == PolicyId("r", "g", "p", "3")
+
+
 class Away(MemoryStore):
     """A store that can be away."""
 
