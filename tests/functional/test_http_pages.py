@@ -192,7 +192,7 @@ def test_the_guides_name_every_type_and_every_route() -> None:
     routes = re.findall(r"^\| `([A-Z]+) (/[^`]*)` \|", (DOCS / "http.md").read_text(), re.MULTILINE)
 
     assert problems == list(PAGES)
-    assert sorted(routes) == sorted((route.method, route.path) for route in ROUTES)
+    assert sorted(routes) == sorted((route.method, re.sub(r"{(\w+):\w+}", r"{\1}", route.path)) for route in ROUTES)
 
 
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/policyx", "/docs/", "/problems/x/y", "/%FF", "//"])
