@@ -4,11 +4,13 @@ import logging
 import os
 import socket
 import threading
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 from policy_server.admission import Admission, announce, first_token
@@ -16,6 +18,7 @@ from policy_server.api.app import App, make_app
 from policy_server.api.metrics import Metrics
 from policy_server.api.parts import ApiOptions, Bundles, Parts
 from policy_server.background import ACTING, Background, Job
+from policy_server.builtins.call import Call
 from policy_server.builtins.network import allowed_for, settled_registry
 from policy_server.builtins.opa import NETWORK
 from policy_server.builtins.registry import Registry
@@ -30,6 +33,8 @@ from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
 from policy_server.engine.policy import Policy
 from policy_server.engine.proving import Proof
+from policy_server.engine.results import Results, ServiceCache, StoreCache
+from policy_server.engine.versions import Versions
 from policy_server.events.deliverer import Deliverer
 from policy_server.events.joining import Wanted, make_sinks
 from policy_server.events.payloads import Form
@@ -37,14 +42,16 @@ from policy_server.events.subscriptions import Subscriptions
 from policy_server.events.webhooks import Webhooks
 from policy_server.extending import extensions
 from policy_server.model.errors import StoreUnavailable
-from policy_server.model.policy import PolicySource, Revision
+from policy_server.model.policy import Dialect, PolicyId, PolicySource, Revision
 from policy_server.model.status import State, Status
+from policy_server.model.values import Json, JsonObject
 from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
 from policy_server.pexip.answers import Answers, Observation, Outcome, Route
 from policy_server.pexip.kinds import RequestKind
 from policy_server.ports import Store
 from policy_server.publishing.publisher import SourcePublisher
+from policy_server.publishing.rehearsal import Rehearsal
 from policy_server.publishing.schema import OutputSchemas
 from policy_server.refresh.refresher import Refresher
 from policy_server.settings import Settings
@@ -136,9 +143,28 @@ class Assembly:
         return Explainer(self.evaluator, self.toolkit, self.registry)
 
     @cached_property
+    def versions(self) -> Versions:
+        """The policies by their package."""
+        return Versions(self.store, self.settings.data_api_repositories)
+
+    @cached_property
+    def results(self) -> Results:
+        """What keeps results for a while."""
+        url = self.settings.cache_url
+        if not url:
+            return Results(StoreCache(self.store.cache, now))
+        guard = NetworkGuard(self.settings.allowed_networks)
+        return Results(ServiceCache(GuardedClient(guard, read_timeout=5.0, deadline=5.0, max_bytes=1 << 16), url))
+
+    @cached_property
     def publisher(self) -> SourcePublisher:
         """The one door for all writers."""
         return SourcePublisher(self.store, self.compiler, now, self.catalog.wake, prove=Proof(self._load_text))
+
+    @cached_property
+    def rehearsal(self) -> Rehearsal:
+        """Publishing without its end."""
+        return Rehearsal(self.compiler, Proof(self._load_text), self._test)
 
     @cached_property
     def schemas(self) -> OutputSchemas:
@@ -322,6 +348,8 @@ class Assembly:
             pexip_policies=tuple(route.policy for route in self.routes.values() if route.enabled),
             lock_on_validation_failure=settings.lock_on_validation_failure,
             serve_metrics=not settings.metrics_address,
+            url=settings.url,
+            authzen_policy=settings.authzen_policy,
         )
         subsystems = {"background": self.background.status, "toolkit": self._toolkit_status}
         subsystems["events"] = self._event_status
@@ -334,10 +362,14 @@ class Assembly:
                 answers=self.answers,
                 evaluator=self.evaluator,
                 store=self.store,
+                publisher=self.publisher,
+                rehearsal=self.rehearsal,
                 refresher=self.refresher,
                 schemas=self.schemas,
                 catalog_status=self.catalog.status,
                 find=self.catalog.find,
+                versions=self.versions,
+                results=self.results,
                 clock=now,
                 metrics=self.metrics,
                 bundles=self.bundles,
@@ -347,8 +379,13 @@ class Assembly:
                 gate=self.admission.gate(local=local),
                 tokens=self.admission.tokens,
                 subscriptions=self.subscriptions,
+                managed=self.managed,
             )
         )
+
+    def managed(self, policy: PolicyId) -> str | None:
+        """Say where a policy is edited when that is not through the API."""
+        return next((f"the folder {path}" for name, path in self.settings.folders if name == policy.repository), None)
 
     def open(self, *, background: bool = True) -> None:
         """Load the policies Pexip asks for and start this process's threads.
@@ -367,6 +404,7 @@ class Assembly:
         self._start("follow", lambda stop: self.store.follow(self.catalog.wake, stop))
         if self.settings.auth_enabled:
             self._start("auth", self.admission.watch)
+        self._start("results", self.results.run)
         if background:
             self._start("background", self.background.supervise)
 
@@ -380,6 +418,13 @@ class Assembly:
             # What was never made needs no closing.
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
+
+    def _test(self, modules: Mapping[str, str], data: Json, dialect: Dialect) -> JsonObject:
+        """Run the tests of modules in OPA's interpreter, with our functions."""
+        call = Call({}, time.time_ns(), time.monotonic() + self.settings.toolkit_deadline)
+        declared, host = self.registry.declarations(), self.registry.host(call)
+        answer = self.toolkit.test(modules, data=data, dialect=dialect, builtins=declared, host=host)
+        return cast(JsonObject, answer)
 
     def _load_text(self, wasm: bytes, data: str | None, registry: Registry | None = None) -> Policy:
         return self.load(wasm, data=None if data is None else data.encode(), registry=registry)

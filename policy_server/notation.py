@@ -325,6 +325,14 @@ def _policy(value: object) -> PolicyId:
         raise ValueError("repository/group/name/version") from error
 
 
+def _optional_policy(value: object) -> PolicyId | None:
+    return _policy(value) if value != "" else None
+
+
+def _repositories(value: object) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_items(value)))
+
+
 def _storage(value: object) -> str:
     text = _text(value)
     if text not in {"", "memory:"} and not any(text.startswith(kind) and text != kind for kind in _STORES):
@@ -443,6 +451,8 @@ STORAGE: Final = Kind(
     _storage,
 )
 POLICY: Final = Kind("`repository/group/name/version`", _policy)
+OPTIONAL_POLICY: Final = Kind("`repository/group/name/version`, or empty", _optional_policy)
+REPOSITORIES: Final = Kind("names of repositories, separated by commas", _repositories)
 
 
 def shown(value: object) -> str:

@@ -350,19 +350,30 @@ class Compiler(Protocol):
         """Compile; CompileError with problems, InvalidSource, CompileLimit, ToolkitError."""
 
 
+Condition = Callable[[PolicyRecord | None], None]
+"""Looks at a policy as it is (None: it is not there) just before it would be changed; raises when it must not be."""
+
+
 class Publisher(Protocol):
-    """The one door for all writers."""
+    """The one door for all writers.
 
-    def publish(self, source: PolicySource, *, author: str) -> Revision:
-        """Check, compile, keep, announce; a failure is recorded on the policy and raised."""
+    A ``condition`` is asked while nobody else can write the policy, and not at all
+    when nothing would change, so that a repeated request is answered like the first.
+    Every change is in the audit records before it is made.
+    """
 
-    def publish_data(self, policy: PolicyId, data: str, *, author: str) -> Revision:
+    def publish(
+        self, source: PolicySource, *, author: str, condition: Condition | None = None, keep_failure: bool = True
+    ) -> Revision:
+        """Check, compile, keep, announce; a failure is raised, and recorded on the policy if ``keep_failure``."""
+
+    def publish_data(self, policy: PolicyId, data: str, *, author: str, condition: Condition | None = None) -> Revision:
         """Give the active revision new data; PolicyNotFound, InvalidSource."""
 
-    def roll_back(self, policy: PolicyId, number: int, *, author: str) -> Revision:
-        """Publish the source of a kept revision as a new one; PolicyNotFound, RevisionNotFound, as publish."""
+    def roll_back(self, policy: PolicyId, number: int, *, author: str, condition: Condition | None = None) -> Revision:
+        """Publish source and data of a kept revision as a new one; PolicyNotFound, RevisionNotFound, as publish."""
 
-    def delete(self, policy: PolicyId, *, author: str) -> None:
+    def delete(self, policy: PolicyId, *, author: str, condition: Condition | None = None) -> None:
         """Remove a policy; unknown: PolicyNotFound."""
 
 

@@ -207,6 +207,16 @@ class Settings(AccessSettings):
     pexip_registration_fallback: Fallback = _fallback("registration")
     pexip_registration_deadline: float = _deadline("registration")
 
+    data_api_repositories: tuple[str, ...] = _setting(
+        "Front doors",
+        notation.REPOSITORIES,
+        "The repositories whose policies `/v1/data/…` finds by their package; empty means all.",
+        default=(),
+    )
+    authzen_policy: PolicyId | None = _setting(
+        "Front doors", notation.OPTIONAL_POLICY, "The policy that answers AuthZEN's requests.", default=None
+    )
+
     allowed_networks: tuple[str, ...] = _setting(
         "Outgoing requests",
         notation.NETWORKS,
@@ -303,7 +313,7 @@ class Settings(AccessSettings):
     cache_url: str = _setting(
         "Extension functions",
         notation.URL,
-        "The cache service behind `cache.get` and `cache.set`; `CACHE_ADDR` is read too.",
+        "The cache service behind `cache.get` and `cache.set`, which also gets every result; `CACHE_ADDR` is read too.",
         default="",
         shown="the server's own store",
     )

@@ -1,6 +1,7 @@
 """The JSON texts on both sides of an evaluation, handled as bytes."""
 
 import json
+from collections.abc import Sequence
 from typing import Final, NoReturn
 
 import msgspec
@@ -9,6 +10,7 @@ from policy_server.model.errors import EntrypointNotFound, InvalidJson
 
 _BLANK: Final = b'{"$0":'
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _ESCAPES: Final = (
     (b"<", b"\\u003c"),
     (b">", b"\\u003e"),
@@ -77,3 +79,21 @@ def escaped(document: bytes) -> bytes:
         if plain in document:
             document = document.replace(plain, escape)
     return document + b"\n"
+
+
+def member(document: bytes, path: Sequence[str]) -> bytes | None:
+    """Follow member names and positions into a JSON text; None where the path leads nowhere.
+
+    What is found is answered as it is written: nothing on the way is decoded.
+    """
+    for step in path:
+        if document.startswith(b"{"):
+            found = _members.decode(document).get(step)
+        elif document.startswith(b"[") and step.isascii() and step.isdigit() and len(step) < 10:
+            found = next(iter(_items.decode(document)[int(step) :][:1]), None)
+        else:
+            return None
+        if found is None:
+            return None
+        document = bytes(found)
+    return document

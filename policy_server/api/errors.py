@@ -19,6 +19,7 @@ from policy_server.api.request import ApiRequest
 from policy_server.model.errors import (
     AlreadyExists,
     AlreadyLocked,
+    Ambiguous,
     BrokenBundle,
     BundleUnverified,
     Busy,
@@ -31,6 +32,7 @@ from policy_server.model.errors import (
     InvalidBundle,
     InvalidSource,
     KeysUnavailable,
+    ManagedElsewhere,
     NotABundle,
     NotAuthenticated,
     NotExportable,
@@ -41,6 +43,7 @@ from policy_server.model.errors import (
     PolicyNotFound,
     PolicyServerError,
     PolicyUnusable,
+    PreconditionFailed,
     Problem,
     PublishError,
     RefreshRunning,
@@ -59,11 +62,12 @@ PROBLEM_JSON: Final = "application/problem+json"
 
 
 class Shape(Enum):
-    """How a route reports errors: like Pexip, like the policy service, or as RFC 9457 problems."""
+    """How a route reports errors: like Pexip, like the policy service, as RFC 9457 problems, or as a plain message."""
 
     PEXIP = "pexip"
     SERVICE = "service"
     PROBLEM = "problem"
+    TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,11 @@ _COMMON: Final[Table] = MappingProxyType(
         AlreadyLocked: Answer(403, 3, "policy is already locked"),
         NotLocked: Answer(403, 3, "policy is unlocked"),
         RefreshRunning: Answer(409, 4),
-        Refused: Answer(403, 3),
         AlreadyExists: Answer(409, 4),
+        ManagedElsewhere: Answer(409, 4),
+        Ambiguous: Answer(409, 4),
+        PreconditionFailed: Answer(412, 4),
+        Refused: Answer(403, 3),
         TargetRefused: Answer(403, 3),
         PublishError: Answer(422, 1),
         ToolkitError: Answer(503, 8),
@@ -120,6 +127,14 @@ _EVALUATE: Final[Table] = MappingProxyType(
         PolicyServerError: Answer(500, 0, "error evaluating policy"),
     }
 )
+_ACCESS: Final[Table] = MappingProxyType(
+    {
+        **_COMMON,
+        # The policy is ours to configure: that it is missing is no fault of the caller.
+        PolicyNotFound: Answer(500, 0),
+        EntrypointNotFound: Answer(500, 0),
+    }
+)
 TABLES: Final[Mapping[str, Table]] = MappingProxyType(
     {
         "evaluate": _EVALUATE,
@@ -135,6 +150,7 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
         "lock": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error locking policy")}),
         "unlock": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error unlocking policy")}),
         "subscribe": MappingProxyType({**_COMMON, AlreadyExists: Answer(409, 4, "subscriber already exist")}),
+        "access": _ACCESS,
         "list": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error retrieving policies")}),
         "import": MappingProxyType(
             {**_COMMON, StoreUnavailable: Answer(500, 0, "error saving imported policy bundle")}
@@ -198,6 +214,8 @@ class ErrorAnswers:
             _json(resp, Fault("fault", secrets.token_urlsafe(6), "404 page not found"))
         elif shape is Shape.SERVICE and not wants_problem(req):
             _json(resp, ServiceError(secrets.token_urlsafe(6), 1, error.description or error.title or ""))
+        elif shape is Shape.TEXT and not wants_problem(req):
+            _text(resp, error.description or error.title or "")
         else:
             slug, title = of_status(status)
             _problem(req, resp, slug, title, error.description or title)
@@ -220,6 +238,8 @@ class ErrorAnswers:
         elif shape is Shape.SERVICE and not wants_problem(req):
             message = error.message if answer.message is None else answer.message
             _json(resp, ServiceError(_id_for(answer), answer.kind, message))
+        elif shape is Shape.TEXT and not wants_problem(req):
+            _text(resp, error.message if answer.message is None else answer.message)
         else:
             problems = error.problems or located(error.message)
             _problem(req, resp, error.slug, title_of(type(error)), error.message, problems)
@@ -261,14 +281,15 @@ def _id_for(answer: Answer) -> str:
 def _problem(
     req: ApiRequest, resp: falcon.Response, slug: str, title: str, detail: str, problems: tuple[Problem, ...] = ()
 ) -> None:
-    errors = [_detail(each) for each in problems]
+    errors = [detail_of(each) for each in problems]
     status = resp.status_code
     document = ProblemDocument(PREFIX + slug, title, status, detail, req.path, req.request_id, errors)
     resp.content_type = PROBLEM_JSON
     resp.data = msgspec.json.encode(document)
 
 
-def _detail(problem: Problem) -> Detail:
+def detail_of(problem: Problem) -> Detail:
+    """Show one problem; what begins with a slash is a place in the body."""
     named = problem.parameter
     is_pointer = named.startswith("/")
     return Detail(
@@ -285,6 +306,11 @@ def _detail(problem: Problem) -> Detail:
 def _json(resp: falcon.Response, document: msgspec.Struct) -> None:
     resp.content_type = falcon.MEDIA_JSON
     resp.data = msgspec.json.encode(document) + b"\n"
+
+
+def _text(resp: falcon.Response, message: str) -> None:
+    resp.content_type = falcon.MEDIA_TEXT
+    resp.data = message.encode(errors="replace")
 
 
 def _empty(resp: falcon.Response) -> None:

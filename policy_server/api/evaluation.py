@@ -15,6 +15,7 @@ from policy_server.api.request import ApiRequest, Headers, integer_header, is_to
 from policy_server.auth.gate import require
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
+from policy_server.engine.results import Results
 from policy_server.model.decision import Decision, Explained, Level, Question
 from policy_server.model.errors import (
     AlreadyLocked,
@@ -27,33 +28,47 @@ from policy_server.model.errors import (
 )
 from policy_server.model.policy import PolicyId
 from policy_server.model.principal import Role
-from policy_server.ports import Clock, PolicyStore
+from policy_server.ports import PolicyStore
+from policy_server.publishing.locks import PolicyLocks
 from policy_server.publishing.schema import OutputSchemas
 
 T = TypeVar("T")
 
 JSON = falcon.MEDIA_JSON
+LOCKER = "validation"
+"""Who locks a policy whose output does not fit."""
 
 
 class Asking:
     """Turns a request into a question and asks it."""
 
     def __init__(
-        self, evaluator: Evaluator, options: ApiOptions, metrics: Metrics, explainer: Explainer | None = None
+        self,
+        evaluator: Evaluator,
+        options: ApiOptions,
+        metrics: Metrics,
+        results: Results,
+        explainer: Explainer | None = None,
     ) -> None:
-        """Take who decides, and who explains when that is allowed."""
+        """Take who decides, who keeps results, and who explains when that is allowed."""
         self._evaluator = evaluator
         self._explainer = explainer
         self._options = options
         self._metrics = metrics
+        self._results = results
 
-    def ask(self, req: ApiRequest, policy: PolicyId) -> Decision:
-        """Ask for the package document; the body is the input."""
+    def ask(self, req: ApiRequest, policy: PolicyId) -> tuple[Decision, bytes]:
+        """Ask for the package document; the body is the input. Returns the decision, and what to answer."""
+        ttl = integer_header(req, "x-cache-ttl")
         question = self._question(req, policy)
-        return self._counted("evaluation", lambda: _answered(question, self._evaluator.decide), lambda found: found)
+        decision = self._counted("evaluation", lambda: _answered(question, self._evaluator.decide), lambda found: found)
+        document = unwrap(decision.result)
+        self._results.offer(decision.id, document, ttl)
+        return decision, document
 
     def explain(self, req: ApiRequest, policy: PolicyId, level: Level) -> Explained:
         """Ask the same, and how OPA's interpreter comes to the answer; Refused where that is off."""
+        integer_header(req, "x-cache-ttl")
         explainer = self._explainer
         if explainer is None:
             raise Refused("Explanations are off on this server; the setting POLICY_EXPLAIN turns them on.")
@@ -65,7 +80,6 @@ class Asking:
         )
 
     def _question(self, req: ApiRequest, policy: PolicyId) -> Question:
-        integer_header(req, "x-cache-ttl")
         return Question(
             policy=policy,
             input=input_text(read_body(req, self._options.max_body)),
@@ -146,8 +160,8 @@ class Evaluation:
         named = PolicyId(repository, group, policy, version)
         level = _level(req)
         if level is None:
-            decision = self._asking.ask(req, named)
-            _show(resp, decision, unwrap(decision.result))
+            decision, document = self._asking.ask(req, named)
+            _show(resp, decision, document)
         else:
             # A trace shows source and data.
             require(req.principal, Role.READ, repository)
@@ -161,13 +175,13 @@ class Validation:
     """Answers like an evaluation, if the result fits the policy's output schema."""
 
     def __init__(
-        self, asking: Asking, store: PolicyStore, schemas: OutputSchemas, clock: Clock, *, lock_on_failure: bool
+        self, asking: Asking, store: PolicyStore, schemas: OutputSchemas, locks: PolicyLocks, *, lock_on_failure: bool
     ) -> None:
         """Take who asks and who checks."""
         self._asking = asking
         self._store = store
         self._schemas = schemas
-        self._clock = clock
+        self._locks = locks
         self._lock_on_failure = lock_on_failure
 
     def on_get(
@@ -176,9 +190,8 @@ class Validation:
         """Evaluate and check."""
         named = PolicyId(repository, group, policy, version)
         schema = self._schema_of(named)
-        decision = self._asking.ask(req, named)
-        document = unwrap(decision.result)
-        self._check(named, schema, document, req.principal.name)
+        decision, document = self._asking.ask(req, named)
+        self._check(named, schema, document)
         _show(resp, decision, document)
 
     on_post = on_get
@@ -192,16 +205,16 @@ class Validation:
             raise SchemaNotFound
         return schema
 
-    def _check(self, policy: PolicyId, schema: str, document: bytes, actor: str) -> None:
+    def _check(self, policy: PolicyId, schema: str, document: bytes) -> None:
         try:
             self._schemas.validate(schema, document)
         except OutputInvalid:
             if self._lock_on_failure:
-                self._lock(policy, actor)
+                self._lock(policy)
             raise
 
-    def _lock(self, policy: PolicyId, actor: str) -> None:
+    def _lock(self, policy: PolicyId) -> None:
         try:
-            self._store.lock(policy, self._clock(), actor=actor)
+            self._locks.lock(policy, actor=LOCKER)
         except AlreadyLocked:
             return  # another request was first

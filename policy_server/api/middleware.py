@@ -2,12 +2,15 @@
 
 import logging
 import time
+from functools import partial
 from typing import Final
 
 import falcon
 
+from policy_server.api.caller import caller_of
 from policy_server.api.metrics import Metrics
 from policy_server.api.request import ApiRequest, RequestIds
+from policy_server.audit.caller import work_for
 from policy_server.auth.tokens import PREFIX
 
 log = logging.getLogger("policy_server.access")
@@ -39,6 +42,8 @@ class Telemetry:
         req.request_id = self._ids.take(req.env.get("HTTP_X_REQUEST_ID"))
         resp.set_header("x-request-id", req.request_id)
         resp.set_header("x-content-type-options", "nosniff")
+        if req.method != "GET":
+            work_for(partial(caller_of, req))
 
     def process_response(
         self,
@@ -49,6 +54,8 @@ class Telemetry:
         /,
     ) -> None:
         """Count and log what was answered."""
+        if req.method != "GET":
+            work_for(None)
         seconds = (time.perf_counter_ns() - req.started_ns) / 1e9
         handler, status = req.uri_template or UNMATCHED, resp.status_code
         self._metrics.request(handler, req.method if req.method in METHODS else OTHER, status, seconds)

@@ -19,7 +19,7 @@ from policy_server.version import VERSION
 
 JsonDict = dict[str, Json]
 
-_FIELDS: Final = re.compile(r"{(\w+)}")
+_FIELDS: Final = re.compile(r"{(\w+)(?::\w+)?}")
 _REF: Final = "#/components/schemas/{name}"
 _ABOUT: Final = (
     "Rego policies as WebAssembly. Pexip Infinity asks under /policy/v1 (behind any prefix), everybody else "
@@ -48,10 +48,10 @@ class OpenApiDocument:
         """Make the document."""
         paths: dict[str, dict[str, Json]] = {}
         for route in self._routes:
-            paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-        answers = {each for route in self._routes for each in (route.answer, route.other) if each is not None}
-        bodies = {route.body for route in self._routes if route.body is not None}
-        models = sorted({*answers, *bodies, ServiceError, Fault, ProblemDocument}, key=lambda model: model.__name__)
+            paths.setdefault(_FIELDS.sub(r"{\1}", route.path), {})[route.method.lower()] = _operation(route)
+        shapes = (shape for route in self._routes for shape in (route.answer, route.other, route.body))
+        answers = {shape for shape in shapes if shape not in {None, dict}}
+        models = sorted({*answers, ServiceError, Fault, ProblemDocument}, key=lambda model: model.__name__)
         _, components = msgspec.json.schema_components(models, ref_template=_REF)
         return {
             "openapi": "3.1.0",
@@ -78,7 +78,10 @@ def _operation(route: Route) -> JsonDict:
         "summary": route.summary,
         "tags": [route.tag],
         "parameters": [*_path_parameters(route.path), *map(_parameter, route.params)],
-        "responses": {"200": _success(route), **{str(status): _fault(route, status) for status in _faults(route)}},
+        "responses": {
+            **{str(status): _success(route) for status in route.good},
+            **{str(status): _fault(route, status) for status in _faults(route)},
+        },
     }
     if route.takes_input:
         operation["requestBody"] = {
@@ -87,7 +90,7 @@ def _operation(route: Route) -> JsonDict:
             "content": {"application/json": {"schema": {}}},
         }
     if route.body is not None:
-        schema: JsonDict = {"$ref": _REF.format(name=route.body.__name__)}
+        schema: JsonDict = {"type": "object"} if route.body is dict else {"$ref": _REF.format(name=route.body.__name__)}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if route.accepts:
         operation["requestBody"] = {"required": True, "content": {media: {"schema": {}} for media in route.accepts}}
@@ -139,4 +142,6 @@ def _fault(route: Route, status: int) -> JsonDict:
     content: dict[str, Json] = {PROBLEM_JSON: {"schema": {"$ref": _REF.format(name="ProblemDocument")}}}
     if route.shape is Shape.SERVICE:
         content["application/json"] = {"schema": {"$ref": _REF.format(name="ServiceError")}}
+    if route.shape is Shape.TEXT:
+        content["text/plain"] = {"schema": {"type": "string"}}
     return {**described, "content": content}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from policy_server.api.edit_tags import Managed
 from policy_server.api.metrics import Metrics
 from policy_server.auth.gate import Gate
 from policy_server.auth.proxies import Proxies
@@ -14,13 +15,19 @@ from policy_server.bundles.importer import Importer
 from policy_server.engine.catalog import Ready
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
+from policy_server.engine.results import Results
+from policy_server.engine.versions import Versions
 from policy_server.events.subscriptions import Subscriptions
 from policy_server.model.policy import PolicyId
 from policy_server.model.status import Status
 from policy_server.pexip.answers import Answers
-from policy_server.ports import Clock, Store
+from policy_server.ports import Clock, Publisher, Store
+from policy_server.publishing.rehearsal import Rehearsal
 from policy_server.publishing.schema import OutputSchemas
 from policy_server.refresh.refresher import Refresher
+
+Find = Callable[[PolicyId], Ready]
+"""The catalog's: what answers for a policy in this worker, or why nothing does."""
 
 ASSETS = Path(__file__).parent / "assets" / "swagger"
 """Where set-up puts the files of Swagger UI."""
@@ -33,7 +40,8 @@ class ApiOptions:
     ``max_body`` is in bytes, ``evaluation_deadline`` in seconds.
     ``pexip_credentials`` are pairs of user and password; none means that Pexip
     routes are open. ``pexip_policies`` must answer before the server calls
-    itself ready.
+    itself ready. ``url`` is the address that callers see; ``authzen_policy``
+    answers AuthZEN's requests, None: nobody does.
     """
 
     max_body: int = 10 << 20
@@ -44,6 +52,8 @@ class ApiOptions:
     lock_on_validation_failure: bool = False
     serve_metrics: bool = True
     assets: Path = ASSETS
+    url: str = "http://127.0.0.1:8080"
+    authzen_policy: PolicyId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +66,28 @@ class Bundles:
     max_bytes: int = 32 << 20
 
 
-@dataclass(frozen=True, slots=True)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The collaborators of the routes.
 
-    ``find`` is the catalog's: what answers for a policy in this worker, or why nothing does.
     ``subsystems`` are named statuses that health pages show but that never make
     the server unready: the toolkit, background work, feeds. ``explainer`` is None
     where nobody may ask for explanations. ``gate`` knows callers; by default everybody
-    may do everything. ``tokens`` are made of the store when they are not given.
+    may do everything. ``tokens`` are made of the store when they are not given. ``managed``
+    says where a policy is edited when that is not here.
     """
 
     answers: Answers
     evaluator: Evaluator
     store: Store
+    publisher: Publisher
+    rehearsal: Rehearsal
     refresher: Refresher
     schemas: OutputSchemas
     catalog_status: Callable[[], Status]
-    find: Callable[[PolicyId], Ready]
+    find: Find
+    versions: Versions
+    results: Results
     clock: Clock
     metrics: Metrics
     bundles: Bundles
@@ -84,3 +97,4 @@ class Parts:
     explainer: Explainer | None = None
     gate: Gate = field(default_factory=lambda: Gate(proxies=Proxies(())))
     tokens: Tokens | None = None
+    managed: Managed = lambda _policy: None

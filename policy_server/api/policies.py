@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from policy_server.api import query
+from policy_server.api.edit_tags import show_tag
 from policy_server.api.models import FailureView, PolicyDetail, PolicyList, PolicyView, RefreshView
 from policy_server.api.request import ApiRequest
 from policy_server.model.policy import Page, PolicyFilter, PolicyId, PolicyRecord
@@ -51,6 +52,7 @@ class Policies:
     ) -> None:
         """Show everything about one."""
         record = self._store.get(PolicyId(repository, group, policy, version))
+        show_tag(resp, record.revision)
         _answer(resp, _detail(record, self._store.refresh_state(record.id)))
 
     def _page(self, wanted: PolicyFilter, limit: int | None, cursor: str | None) -> Page:

@@ -47,6 +47,23 @@ ROLES: Final[Mapping[str, Need]] = {
     "lock": Role.PUBLISH,
     "unlock": Role.PUBLISH,
     "refresh": Role.EDIT,
+    # Administration. What is put is published at once; a check publishes nothing.
+    "revisions": Role.READ,
+    "revision": Role.READ,
+    "diff": Role.READ,
+    "data": Role.READ,
+    "check": Role.EDIT,
+    "put": Role.PUBLISH,
+    "put_data": Role.PUBLISH,
+    "delete": Role.PUBLISH,
+    "rollback": Role.PUBLISH,
+    "audit": Role.ADMIN,
+    # Front doors. Their addresses name no repository.
+    "data_get": Role.EVALUATE,
+    "data_post": Role.EVALUATE,
+    "access_evaluation": Role.EVALUATE,
+    "access_evaluations": Role.EVALUATE,
+    "authzen_configuration": Open.EVERYBODY,
     # Bundles. A verifier fetches the key without a token; what is imported is known only when the bundle was read.
     "key": Open.EVERYBODY,
     "export": Role.READ,

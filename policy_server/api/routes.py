@@ -4,15 +4,22 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from policy_server.api import event_views, models, token_views
+from policy_server.api.admin_routes import ADMIN
+from policy_server.api.audit import AuditTrail
+from policy_server.api.authzen import AccessApi
 from policy_server.api.bundles import AutoImports, Exports, Imports
 from policy_server.api.credentials import Credentials
 from policy_server.api.docs import DocsPages
+from policy_server.api.door_routes import DOORS
+from policy_server.api.editing import Editing
 from policy_server.api.errors import ErrorAnswers, Noted, Shape
 from policy_server.api.evaluation import Asking, Evaluation, Validation
 from policy_server.api.events import Deliveries, Events
 from policy_server.api.health import HealthPages, Readiness
+from policy_server.api.history import History
 from policy_server.api.locks import Locks
 from policy_server.api.metrics import MetricsPage
+from policy_server.api.opa import DataApi
 from policy_server.api.openapi import OpenApiDocument
 from policy_server.api.parts import ApiOptions, Parts
 from policy_server.api.pexip import Pexip
@@ -24,6 +31,7 @@ from policy_server.api.subscribers import Subscribers
 from policy_server.api.table import Param, Route
 from policy_server.api.tokens import TokenPages
 from policy_server.auth.tokens import Tokens
+from policy_server.publishing.locks import PolicyLocks
 
 _POLICY: Final = "/policy/{repository}/{group}/{policy}/{version}"
 _SERVICE: Final = Shape.SERVICE
@@ -159,8 +167,8 @@ ROUTES: Final = (
           "Bundles", "", _SERVICE, models.AutoImportConfig, accepts=_JSON, faults=(400, 404, 413, 503)),
     Route("GET", "/v1/policies", Policies, "list", "List policies.", "Policies", "", _SERVICE,
           models.PolicyList, params=_LISTING, faults=(400, 500)),
-    Route("GET", "/v1/policies/{repository}/{group}/{policy}/{version}", Policies, "show",
-          "Show everything about one policy.", "Policies", "item", _SERVICE, models.PolicyDetail, faults=(404, 503)),
+    *ADMIN,
+    *DOORS,
     *_access(),
     *_events(),
     _page("/livez", "livez", HealthPages, "Is the process alive?", models.Health),
@@ -190,15 +198,17 @@ def served(options: ApiOptions) -> tuple[Route, ...]:
 def make_resources(parts: Parts) -> Mapping[type, object]:
     """Make each resource once, with what it needs."""
     options, store = parts.options, parts.store
-    asking = Asking(parts.evaluator, options, parts.metrics, parts.explainer)
+    locks = PolicyLocks(store, parts.clock)
+    limit = options.max_body
+    asking = Asking(parts.evaluator, options, parts.metrics, parts.results, parts.explainer)
     credentials = Credentials(options.pexip_credentials, realm=options.pexip_realm)
     readiness = Readiness(store, parts.catalog_status, parts.find, options.pexip_policies, parts.subsystems)
     locking = options.lock_on_validation_failure
     made = (
         Pexip(parts.answers, credentials, parts.metrics),
         Evaluation(asking),
-        Validation(asking, store, parts.schemas, parts.clock, lock_on_failure=locking),
-        Locks(store, parts.clock),
+        Validation(asking, store, parts.schemas, locks, lock_on_failure=locking),
+        Locks(locks),
         Refresh(parts.refresher),
         Policies(store),
         TokenPages(parts.tokens or Tokens(store.tokens, parts.clock), max_body=options.max_body),
@@ -208,6 +218,11 @@ def make_resources(parts: Parts) -> Mapping[type, object]:
         Subscribers(parts.subscriptions, max_body=options.max_body),
         Events(store.outbox),
         Deliveries(store.outbox, parts.clock),
+        Editing(store, parts.publisher, parts.rehearsal, parts.managed, max_body=limit),
+        History(store),
+        AuditTrail(store.audit),
+        DataApi(parts.versions, parts.find, parts.evaluator, options, parts.metrics),
+        AccessApi(parts.find, parts.evaluator, options, parts.metrics),
         HealthPages(readiness),
         MetricsPage(parts.metrics),
         OpenApiDocument(served(options)),
@@ -237,4 +252,4 @@ def error_answers(noted: Noted | None = None) -> ErrorAnswers:
 
 
 def _table_of(route: Route) -> str:
-    return {Evaluation: "evaluate", Validation: "validate"}.get(route.resource, route.operation)
+    return {Evaluation: "evaluate", Validation: "validate", AccessApi: "access"}.get(route.resource, route.operation)

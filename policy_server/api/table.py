@@ -25,10 +25,7 @@ class Route:
     a good answer, None when it is not JSON of a known shape; ``other`` is the
     shape when a parameter asks for that; ``body`` is that of the request, or
     ``accepts`` the media types of a body that has no shape. ``faults`` are the
-    statuses it may answer instead.
-    table. ``answer`` is the shape of a good answer, None when it is not JSON of
-    a known shape; ``other`` is the shape when a parameter asks for that.
-    ``faults`` are the statuses it may answer instead.
+    statuses it may answer instead, ``good`` those of good answers.
     """
 
     method: str
@@ -47,6 +44,7 @@ class Route:
     body: type | None = None
     faults: tuple[int, ...] = ()
     other: type | None = None
+    good: tuple[int, ...] = (200,)
 
     @property
     def responder(self) -> str:

@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from policy_server.cli import (
+    audit,
     bench,
     bundle,
+    changes,
     config,
     doctor,
     evaluate,
@@ -45,6 +47,9 @@ app.command("simulate")(simulate.simulate)
 app.command("seed")(state.seed)
 app.command("reset")(state.reset)
 app.command("doctor")(doctor.doctor)
+app.command("audit")(audit.audit)
+for change in (changes.put, changes.delete, changes.history, changes.diff, changes.rollback):
+    policies.app.command()(change)
 app.add_typer(policies.app, name="policies")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(bundle.app, name="bundle")

@@ -1,7 +1,9 @@
 """Asks the server's own API: over HTTP, or in this process on the local store."""
 
+import getpass
 import http.client
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,11 +14,12 @@ from wsgiref.types import WSGIApplication
 
 import msgspec
 
+from policy_server.audit.caller import ACTOR_KEY
 from policy_server.model.errors import FetchError
 from policy_server.model.values import JsonObject
 from policy_server.settings import Settings, load_settings
 
-_SECONDS: Final = 10.0
+_SECONDS: Final = 60.0  # a policy may have to be compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ class LocalClient:
             "SERVER_NAME": "localhost",
             "SERVER_PORT": "0",
             "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": "127.0.0.1",
+            "REMOTE_ADDR": "",
+            ACTOR_KEY: f"cli:{_user()}",
             "CONTENT_LENGTH": str(len(body)),
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
@@ -122,6 +126,14 @@ class LocalClient:
             body_of.write(chunk)
         status, fields = begun[0]
         return Answer(int(status[:3]), dict(fields), body_of.getvalue())
+
+
+def _user() -> str:
+    """Return the name of whoever runs the command, for records of changes."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name, as containers have
+        return str(os.getuid())
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from policy_server.model.errors import PolicyNotFound
 from policy_server.model.policy import PolicyId
 from policy_server.model.values import Json, JsonObject
 
-app = typer.Typer(help="Policies: list, show, lock and unlock.", no_args_is_help=True)
+app = typer.Typer(help="Policies: list, show, lock, change, and what they were before.", no_args_is_help=True)
 
 PolicyArgument = Annotated[
     str, typer.Argument(metavar="POLICY", help="repository/group/name/version", show_default=False)
@@ -56,7 +56,7 @@ def show(
     state_dir: options.StateDir = None,
 ) -> None:
     """Print everything about one policy, as JSON."""
-    answer = remote.ask("GET", f"/v1/policies/{_path(policy)}", remote.Place(server, token, config, state_dir))
+    answer = remote.ask("GET", f"/v1/policies/{path_of(policy)}", remote.Place(server, token, config, state_dir))
     output.write_pretty(answer.body)
 
 
@@ -69,7 +69,7 @@ def lock(
     state_dir: options.StateDir = None,
 ) -> None:
     """Lock a policy: evaluations of it are refused, in every worker at once."""
-    remote.ask("POST", f"/policy/{_path(policy)}/lock", remote.Place(server, token, config, state_dir))
+    remote.ask("POST", f"/policy/{path_of(policy)}/lock", remote.Place(server, token, config, state_dir))
     output.say(f"{policy} is locked")
 
 
@@ -82,11 +82,12 @@ def unlock(
     state_dir: options.StateDir = None,
 ) -> None:
     """Unlock a policy."""
-    remote.ask("DELETE", f"/policy/{_path(policy)}/lock", remote.Place(server, token, config, state_dir))
+    remote.ask("DELETE", f"/policy/{path_of(policy)}/lock", remote.Place(server, token, config, state_dir))
     output.say(f"{policy} is unlocked")
 
 
-def _path(policy: str) -> str:
+def path_of(policy: str) -> str:
+    """Write the name of a policy the way addresses have it; PolicyNotFound when it is none."""
     try:
         parsed = PolicyId.parse(policy)
     except ValueError as error:

@@ -24,14 +24,16 @@ PolicyServerError
 │   ├── AlreadyLocked
 │   ├── NotLocked
 │   ├── RefreshRunning        HTTP 409
-│   └── AlreadyExists         HTTP 409
-├── NotAuthenticated          HTTP 401
-├── Forbidden                 HTTP 403, known but not allowed
-├── KeysUnavailable           the issuer of tokens cannot be asked, HTTP 503
 │   ├── AlreadyExists         HTTP 409
+│   ├── ManagedElsewhere      HTTP 409
+│   ├── Ambiguous             HTTP 409
+│   ├── PreconditionFailed    HTTP 412
 │   ├── NotExportable
 │   ├── BundleUnverified
 │   └── ForeignPolicy
+├── NotAuthenticated          HTTP 401
+├── Forbidden                 HTTP 403, known but not allowed
+├── KeysUnavailable           the issuer of tokens cannot be asked, HTTP 503
 ├── PublishError              a source that cannot become a revision, HTTP 422
 │   ├── InvalidSource         path, package, data, schema or data-config do not fit
 │   ├── CompileError          Rego errors, each with file, line and column
@@ -298,6 +300,27 @@ class ForeignPolicy(Refused):
     """The bundle's signer may not write this policy."""
 
     slug = "foreign-policy"
+
+
+class ManagedElsewhere(Refused):
+    """This is edited somewhere else."""
+
+    slug = "managed-elsewhere"
+    status = 409
+
+
+class Ambiguous(Refused):
+    """Several policies fit; say which one."""
+
+    slug = "ambiguous"
+    status = 409
+
+
+class PreconditionFailed(Refused):
+    """It has changed since it was read."""
+
+    slug = "precondition-failed"
+    status = 412
 
 
 class PublishError(PolicyServerError):

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from policy_server.audit.journal import Journal
 from policy_server.compiler.tree import read_compiled
 from policy_server.model.errors import InvalidSource, PolicyNotFound, PolicyServerError
 from policy_server.model.policy import CompiledPolicy, PolicyId, PolicySource, Revision
-from policy_server.ports import Clock, PolicyStore
+from policy_server.ports import Clock, Store
 from policy_server.publishing.checks import check_source, tidy
 from policy_server.publishing.digest import revision_digest, source_digest, text_digest
 from policy_server.sources.report import Report, Skipped
@@ -34,11 +35,12 @@ class BundledFeed:
     the data stays, and so does a policy published over a bundled one.
     """
 
-    def __init__(self, root: Path, store: PolicyStore, clock: Clock) -> None:
+    def __init__(self, root: Path, store: Store, clock: Clock) -> None:
         """Take the directory and the store; nothing is read yet."""
         self._root = root
         self._store = store
         self._clock = clock
+        self._journal = Journal(store.audit, clock)
 
     def seed(self) -> Report:
         """Publish the policies that the store does not have, with their sample data."""
@@ -63,11 +65,12 @@ class BundledFeed:
             except PolicyServerError as error:
                 skipped.append(Skipped(show(found.directory), error.message))
                 continue
-            wanted = plan(source, self._active(found.id))
+            active = self._active(found.id)
+            wanted = plan(source, active)
             if wanted is None:
                 unchanged.append(found.id)
                 continue
-            self._publish(source, compiled, wanted.data)
+            self._publish(source, compiled, wanted.data, active)
             published.append(found.id)
         for item in skipped:
             log.warning("bundled: skipped %s", item, extra={"action": "feed.skipped", "path": item.path})
@@ -92,15 +95,13 @@ class BundledFeed:
         except PolicyNotFound:
             return None
 
-    def _publish(self, source: PolicySource, compiled: CompiledPolicy, data: str | None) -> None:
-        revision = self._store.publish(
-            source,
-            compiled,
-            data=data,
-            digest=revision_digest(source, data),
-            author=ORIGIN,
-            at=self._clock(),
-        )
+    def _publish(
+        self, source: PolicySource, compiled: CompiledPolicy, data: str | None, active: Revision | None
+    ) -> None:
+        digest = revision_digest(source, data)
+        before = None if active is None else active.digest
+        with self._journal.change("publish", source.id, actor=ORIGIN, before=before, after=digest):
+            revision = self._store.publish(source, compiled, data=data, digest=digest, author=ORIGIN, at=self._clock())
         fields = {"action": "publish.published", "policy": str(source.id), "revision": revision.number}
         log.info("%s: revision %d is the one that was shipped", source.id, revision.number, extra=fields)
 

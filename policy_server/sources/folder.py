@@ -165,7 +165,7 @@ class FolderFeed:
         """List a policy whose files cannot even be read."""
         digest = hashlib.sha256(error.message.encode(errors="replace")).hexdigest()  # of what there is to tell apart
         if self._tried.get(policy) != (digest, error.message):
-            self._publisher.refuse(policy, error, digest=digest)
+            self._publisher.refuse(policy, error, digest=digest, author=f"folder:{policy.repository}")
             self._tried[policy] = (digest, error.message)
         outcome.failed.append(Failed(policy, error.message))
 

@@ -19,6 +19,8 @@ from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
+from policy_server.engine.results import Results, StoreCache
+from policy_server.engine.versions import Versions
 from policy_server.events.subscriptions import Subscriptions
 from policy_server.events.webhooks import Webhooks
 from policy_server.model.policy import PolicyId
@@ -26,7 +28,9 @@ from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
 from policy_server.pexip.answers import Answers, Route
 from policy_server.pexip.kinds import RequestKind
+from policy_server.ports import Store
 from policy_server.publishing.publisher import SourcePublisher
+from policy_server.publishing.rehearsal import Rehearsal
 from policy_server.publishing.schema import OutputSchemas
 from policy_server.refresh.refresher import Refresher
 from policy_server.storage.memory import MemoryStore
@@ -53,9 +57,11 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
 
     def make(
         *,
-        store: MemoryStore | None = None,
+        store: Store | None = None,
         subsystems=None,
         networks=(),
+        managed=None,
+        repositories=(),
         explain=False,
         signer=None,
         issuers=(),
@@ -81,10 +87,15 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
             answers=Answers(evaluator.decide, routes, now, metrics.pexip),
             evaluator=evaluator,
             store=store,
+            publisher=publisher,
+            rehearsal=Rehearsal(workshop.compiler, lambda _wasm, _data: None, workshop.test),
+            managed=managed or (lambda _policy: None),
             refresher=Refresher(store, publisher, client, now),
             schemas=OutputSchemas(),
             catalog_status=catalog.status,
             find=catalog.find,
+            versions=Versions(store, repositories),
+            results=Results(StoreCache(store.cache, now)),
             clock=now,
             metrics=metrics,
             bundles=bundles,

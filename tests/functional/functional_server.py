@@ -14,8 +14,8 @@ from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.policy import Policy
 from policy_server.model.policy import CompiledPolicy, PolicyId, PolicySource, Revision
+from policy_server.ports import Store
 from policy_server.publishing.publisher import SourcePublisher
-from policy_server.storage.memory import MemoryStore
 from policy_server.toolkit.toolkit import Toolkit
 from policy_server.wasm.module import ModuleCache
 
@@ -33,6 +33,7 @@ class RememberingCompiler:
     def __init__(self, compiler: RegoCompiler) -> None:
         """Take who compiles."""
         self._compiler = compiler
+        self.toolkit = compiler.toolkit
         self._known: dict[PolicySource, CompiledPolicy] = {}
 
     def compile(self, source: PolicySource) -> CompiledPolicy:
@@ -48,7 +49,7 @@ class Server:
     """A server and what is behind it."""
 
     client: Client
-    store: MemoryStore
+    store: Store
     publisher: SourcePublisher
     catalog: Catalog
     parts: Parts
@@ -83,3 +84,8 @@ class Workshop:
         """Make a runnable policy."""
         data = (revision.data or "{}").encode()
         return Policy.load(wasm, data=data, modules=self.modules, registry=self.registry)
+
+    def test(self, modules, data, dialect):
+        """Run tests in OPA's interpreter."""
+        toolkit = self.compiler.toolkit
+        return toolkit.test(modules, data=data, dialect=dialect, builtins=self.registry.declarations())

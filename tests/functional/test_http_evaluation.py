@@ -5,8 +5,11 @@ import json
 from collections.abc import Callable
 
 import pytest
-from functional_server import Server
+from functional_server import Server, now
 from wsgi_client import Chunked
+
+from policy_server.model.cache import CacheKey
+from policy_server.model.errors import ValueNotFound
 
 V1 = "package g.p\n\n"
 ECHO = V1 + "given := input\n"
@@ -296,3 +299,16 @@ def test_a_body_may_be_a_stream_without_end_marker(echo: Server) -> None:
     environ = {"wsgi.input_terminated": False}
 
     assert echo.client.post(URL, io.BytesIO(b"1"), environ=environ).body == b'{"given":null}\n'
+
+
+def test_a_result_with_a_time_to_live_is_kept(echo: Server) -> None:
+    """Under the id of the evaluation, after the answer; without a time it is not."""
+    kept, other = "evaluation-1", "evaluation-2"
+    echo.client.post(URL, b'{"a": 1}', headers={"x-evaluation-id": kept, "x-cache-ttl": "60"})
+    echo.client.post(URL, b'{"a": 1}', headers={"x-evaluation-id": other})
+    while echo.parts.results.work():
+        pass
+
+    assert echo.store.cache.get(CacheKey(kept), at=now()) == echo.client.post(URL, b'{"a": 1}').json
+    with pytest.raises(ValueNotFound):
+        echo.store.cache.get(CacheKey(other), at=now())

@@ -130,7 +130,7 @@ def test_the_openapi_document_is_valid_and_complete(server: Server) -> None:
     document = answer.json
     OpenAPIV31SpecValidator(document).validate()
     described = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
-    assert described == {(route.path, route.method) for route in ROUTES}
+    assert described == {(re.sub(r"{(\w+):\w+}", r"{\1}", route.path), route.method) for route in ROUTES}
     assert {"PolicyView", "PolicyList", "ServiceError", "ProblemDocument"} <= document["components"]["schemas"].keys()
     operations = [each["operationId"] for item in document["paths"].values() for each in item.values()]
     assert len(set(operations)) == len(operations)
@@ -192,7 +192,7 @@ def test_the_guides_name_every_type_and_every_route() -> None:
     routes = re.findall(r"^\| `([A-Z]+) (/[^`]*)` \|", (DOCS / "http.md").read_text(), re.MULTILINE)
 
     assert problems == list(PAGES)
-    assert sorted(routes) == sorted((route.method, route.path) for route in ROUTES)
+    assert sorted(routes) == sorted((route.method, re.sub(r"{(\w+):\w+}", r"{\1}", route.path)) for route in ROUTES)
 
 
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/policyx", "/docs/", "/problems/x/y", "/%FF", "//"])

@@ -137,7 +137,7 @@ def test_one_policy_in_full(stocked: Server) -> None:
     assert (shown["package"], shown["entrypoints"], shown["author"]) == ("g.login", ["g/login"], "test")
     assert shown["rego"].startswith("package g.login")
     assert (broken["revision"], broken["entrypoints"], broken["error"]["code"]) == (None, [], "compile-error")
-    assert (missing.status, missing.json["kind"], missing.json["message"]) == (404, 5, "policy not found")
+    assert (missing.status, missing.json["type"]) == (404, "/problems/policy-not-found")
 
 
 class TestLocks:

@@ -286,12 +286,6 @@ def test_names_of_packages_are_checked() -> None:
     assert load({"POLICY_FUNCTION_PLUGINS": "acme, other-*"}).function_plugins == ("acme", "other-*")
     with pytest.raises(SettingsError, match="names of entry points"):
         load({"POLICY_FUNCTION_PLUGINS": "a b"})
-    settings = load({"CACHE_ADDR": "http://cache", "SIGNER_ADDR": "http://signer"})
-
-    assert [warning.split(":")[0] for warning in settings.warnings] == [
-        "CACHE_ADDR has no effect",
-        "SIGNER_ADDR has no effect",
-    ]
 
 
 @pytest.mark.parametrize(

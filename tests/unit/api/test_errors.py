@@ -8,7 +8,7 @@ from policy_server.api.errors import TABLES, located
 from policy_server.api.problems import PAGES
 from policy_server.model.errors import PolicyServerError, Problem
 
-KINDS = {400: {1}, 401: {2}, 403: {3}, 404: {5}, 409: {4}, 413: {1}, 422: {1}, 500: {0, 7}, 503: {8}}
+KINDS = {400: {1}, 401: {2}, 403: {3}, 404: {5}, 409: {4}, 412: {4}, 413: {1}, 422: {1}, 500: {0, 7}, 503: {8}}
 
 
 def family(root: type[PolicyServerError]) -> Iterator[type[PolicyServerError]]:

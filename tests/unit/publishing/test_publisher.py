@@ -7,15 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from policy_server.model.audit import AuditFilter
 from policy_server.model.errors import (
     CompileError,
     InvalidSource,
     PolicyNotFound,
+    PreconditionFailed,
     RevisionNotFound,
     StoreUnavailable,
     ToolkitMissing,
 )
-from policy_server.model.policy import CompiledPolicy, PolicyId, PolicySource, PolicyState
+from policy_server.model.policy import CompiledPolicy, PolicyId, PolicyRecord, PolicySource, PolicyState
+from policy_server.publishing.digest import source_digest
 from policy_server.publishing.publisher import SourcePublisher
 from policy_server.publishing.turns import Turns
 from policy_server.storage.memory import MemoryStore
@@ -354,3 +357,99 @@ def test_data_that_does_not_load_is_found_at_publish(store: MemoryStore, compile
     assert (record.revision, record.state) == (good, PolicyState.STALE)
     assert record.failure is not None
     assert "does not load with its data" in record.failure.message
+
+
+def test_a_condition_is_asked_only_when_something_would_change(publisher) -> None:
+    """With what is there; a repeated request is answered like the first."""
+    seen: list[PolicyRecord | None] = []
+    publisher.publish(SOURCE, author="me", condition=seen.append)
+    assert seen == [None, None]  # before compiling, and when nobody else can write
+
+    seen.clear()
+    publisher.publish(SOURCE, author="me", condition=seen.append)
+    publisher.publish_data(ID, '{"a": 1}', author="me", condition=seen.append)
+    publisher.roll_back(ID, 1, author="me", condition=seen.append)
+    assert seen == []
+
+
+@pytest.mark.parametrize("change", ["publish", "data", "roll back", "delete"])
+def test_what_a_condition_refuses_is_not_changed(publisher, compiler, store: MemoryStore, change: str) -> None:
+    """Nothing is compiled, written, recorded or listed as failed."""
+    publisher.publish(SOURCE, author="me")
+    publisher.publish_data(ID, '{"a": 2}', author="me")
+    before, compiled = store.get(ID), list(compiler.compiled)
+
+    def refuse(_record: PolicyRecord | None) -> None:
+        raise PreconditionFailed
+
+    with pytest.raises(PreconditionFailed):
+        {
+            "publish": lambda: publisher.publish(BROKEN, author="me", condition=refuse),
+            "data": lambda: publisher.publish_data(ID, "{}", author="me", condition=refuse),
+            "roll back": lambda: publisher.roll_back(ID, 1, author="me", condition=refuse),
+            "delete": lambda: publisher.delete(ID, author="me", condition=refuse),
+        }[change]()
+
+    assert (store.get(ID), compiler.compiled) == (before, compiled)
+    assert len(store.audit.find(AuditFilter(), limit=10).records) == 2
+
+
+def test_rolling_back_brings_the_data_back(publisher, store: MemoryStore) -> None:
+    """Also data that was published alone, which the source does not know."""
+    publisher.publish(SOURCE, author="me")
+    publisher.publish_data(ID, '{"a": 2}', author="me")
+    publisher.publish(replace(SOURCE, data='{"a": 3}'), author="me")
+
+    revision = publisher.roll_back(ID, 2, author="you")
+
+    assert (revision.number, revision.data, revision.author) == (4, '{"a": 2}', "you")
+    assert revision.digest == store.revision(ID, 2).digest
+
+
+def test_rolling_back_keeps_fetched_data(publisher) -> None:
+    """What was fetched last is newer than what was fetched then."""
+    publisher.publish(SCHEDULED, author="me")
+    publisher.publish_data(ID, '{"a": 2}', author="refresh")
+    publisher.publish(replace(SCHEDULED, output_schema="true"), author="me")
+    publisher.publish_data(ID, '{"a": 3}', author="refresh")
+
+    revision = publisher.roll_back(ID, 2, author="you")
+
+    assert (revision.source.output_schema, revision.data) == (None, '{"a": 3}')
+
+
+def test_a_failure_can_be_left_out_of_the_listing(publisher, store: MemoryStore) -> None:
+    """Whoever hears of it at once needs no mark on the policy; the audit has it."""
+    good = publisher.publish(SOURCE, author="me")
+
+    with pytest.raises(CompileError):
+        publisher.publish(BROKEN, author="you", keep_failure=False)
+
+    assert (store.get(ID).revision, store.get(ID).failure) == (good, None)
+    record = store.audit.find(AuditFilter(actor="you"), limit=1).records[0]
+    assert (record.action, record.outcome) == ("publish", "compile-error")
+
+
+def test_changes_are_recorded_with_digests(publisher, store: MemoryStore) -> None:
+    """Before and after; what changes nothing leaves no record; a failure that is known leaves none again."""
+    first = publisher.publish(SOURCE, author="me")
+    publisher.publish(SOURCE, author="me")
+    second = publisher.publish_data(ID, '{"a": 2}', author="refresh")
+    for _ in range(2):
+        with pytest.raises(CompileError):
+            publisher.publish(BROKEN, author="folder:x")
+    publisher.delete(ID, author="you")
+
+    records = [
+        (each.action, each.actor, each.outcome, each.before, each.after)
+        for each in store.audit.find(AuditFilter(), limit=10).records
+    ]
+    assert sorted(records, key=str) == sorted(
+        [
+            ("publish", "me", "ok", None, first.digest),
+            ("change-data", "refresh", "ok", first.digest, second.digest),
+            ("publish", "folder:x", "compile-error", None, source_digest(BROKEN)),
+            ("delete", "you", "ok", second.digest, None),
+        ],
+        key=str,
+    )

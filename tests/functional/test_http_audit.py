@@ -1,0 +1,119 @@
+"""Who changed what, when and from where, over HTTP."""
+
+import json
+
+import pytest
+from functional_server import Server
+
+from policy_server.model.errors import StoreUnavailable
+
+ITEM = "/v1/policies/r/g/p/1.0"
+REGO = "package g.p\n\na := 1\n"
+BODY = json.dumps({"rego": REGO}).encode()
+
+
+def trail(server: Server, query: str = "") -> list[dict]:
+    """Return the records, newest first."""
+    return server.client.get(f"/v1/audit?{query}").json["records"]
+
+
+def test_every_change_is_on_record(server: Server) -> None:
+    """Publish, data, roll back, lock, unlock, delete: each once, with digests before and after."""
+    client = server.client
+    client.ask("PUT", ITEM, body=BODY)
+    client.ask("PUT", ITEM, body=BODY)  # changes nothing
+    client.ask("PUT", f"{ITEM}/data", body=b'{"pin": "2931"}')
+    client.post(f"{ITEM}/rollback", b'{"revision": 1}')
+    client.post("/policy/r/g/p/1.0/lock")
+    client.post("/policy/r/g/p/1.0/lock")  # refused
+    client.ask("DELETE", "/policy/r/g/p/1.0/lock")
+    client.ask("DELETE", ITEM)
+
+    records = trail(server)[::-1]
+    assert [each["action"] for each in records] == ["publish", "change-data", "roll-back", "lock", "unlock", "delete"]
+    first, second, third = records[:3]
+    assert (first["before"], second["before"], second["after"]) == (None, first["after"], third["before"])
+    assert (third["after"], records[5]["before"]) == (first["after"], first["after"])
+    assert {(each["actor"], each["subject"], each["outcome"]) for each in records} == {("anonymous", "r/g/p/1.0", "ok")}
+    assert "2931" not in json.dumps(records)
+
+
+def test_a_record_says_who_and_from_where(server: Server) -> None:
+    """The address is the socket's, whatever headers say; the request is named."""
+    server.client.ask(
+        "PUT",
+        ITEM,
+        body=BODY,
+        headers={"X-Request-ID": "r-1", "X-Forwarded-For": "192.0.2.1", "Policy-Server-Actor": "root"},
+        environ={"REMOTE_ADDR": "198.51.100.7"},
+    )
+
+    record = trail(server)[0]
+    assert (record["actor"], record["origin"], record["request_id"]) == ("anonymous", "198.51.100.7", "r-1")
+
+
+def test_what_the_server_does_itself_has_no_address(server: Server) -> None:
+    """A feed, a refresh, or an import names itself; an earlier request of the thread is forgotten."""
+    server.client.post("/policy/no/g/p/1.0/lock")
+    server.publish("r/g/p/1.0", REGO)
+
+    record = trail(server)[0]
+    assert (record["actor"], record["origin"], record["request_id"]) == ("test", "", "")
+
+
+def test_a_lock_after_a_failed_validation_is_on_record(make_server) -> None:
+    """The server locked, not whoever asked."""
+    server = make_server(lock_on_validation_failure=True)
+    server.publish("r/g/p/1.0", REGO, output_schema='{"type": "string"}')
+    server.client.post("/policy/r/g/p/1.0/validation")
+
+    assert (trail(server)[0]["action"], trail(server)[0]["actor"]) == ("lock", "validation")
+
+
+def test_records_are_filtered_and_paged(server: Server) -> None:
+    """By policy, actor, action and time; since is included, until is not."""
+    for name in ("p", "q", "s"):
+        server.publish(f"r/g/{name}/1.0", REGO.replace("g.p", f"g.{name}"))
+    server.client.post("/policy/r/g/p/1.0/lock")
+    at = trail(server, "policy=r/g/q/1.0")[0]["at"]
+
+    assert len(trail(server, "policy=r/g/p/1.0")) == 2
+    assert len(trail(server, "actor=test")) == 3
+    assert [each["action"] for each in trail(server, "action=lock")] == ["lock"]
+    assert [each["subject"] for each in trail(server, f"until={at}")] == ["r/g/p/1.0"]
+    assert len(trail(server, f"since={at}")) == 3
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = server.client.get(f"/v1/audit?limit=1&cursor={cursor}").json
+        seen += page["records"]
+        cursor = page["next_cursor"]
+    assert seen == trail(server)
+
+
+@pytest.mark.parametrize("query", ["since=x", "until=2026-13-01T00:00:00Z", "limit=0", "cursor=x", "since=%FF"])
+def test_bad_filters_are_refused(server: Server, query: str) -> None:
+    """400 as a problem."""
+    answer = server.client.get(f"/v1/audit?{query}")
+
+    assert (answer.status, answer.json["type"]) == (400, "/problems/invalid-parameter")
+
+
+def test_what_cannot_be_recorded_is_not_done(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that takes no records takes no changes either: 503, and everything is as before."""
+    server.publish("r/g/p/1.0", REGO)
+    # The memory store cannot fail; this is the one place where it has to.
+    monkeypatch.setattr(type(server.store.audit), "record", _away)
+
+    answers = [
+        server.client.ask("PUT", ITEM, body=BODY.replace(b"1", b"2")),
+        server.client.ask("PUT", f"{ITEM}/data", body=b'{"a": 1}'),
+        server.client.ask("DELETE", ITEM),
+        server.client.post("/policy/r/g/p/1.0/lock"),
+    ]
+
+    assert [each.status for each in answers] == [503, 503, 503, 500]
+    assert (server.client.get(ITEM).json["revision"], server.client.get(ITEM).json["locked"]) == (1, False)
+
+
+def _away(*_args: object) -> None:
+    raise StoreUnavailable("the disk is full")
