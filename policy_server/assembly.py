@@ -38,6 +38,8 @@ from policy_server.settings import Settings
 from policy_server.sources.bundled import BundledFeed
 from policy_server.sources.folder import FolderFeed
 from policy_server.sources.foreign import ForeignFeed
+from policy_server.sources.git import GitFeed, GitLimits
+from policy_server.sources.git_requests import GitRequests
 from policy_server.storage.opening import open_store
 from policy_server.toolkit.location import bundled_root, find_toolkit
 from policy_server.toolkit.toolkit import Toolkit
@@ -155,6 +157,26 @@ class Assembly:
         return feed(poll=poll) if poll else feed()
 
     @cached_property
+    def git(self) -> tuple[GitFeed, ...]:
+        """The Git repositories the settings name, each followed by itself."""
+        settings = self.settings
+        limits = GitLimits(
+            received=settings.git_max_bytes,
+            files=settings.git_max_files,
+            policies=settings.git_max_policies,
+            timeout=settings.git_timeout,
+            deadline=10 * settings.git_timeout,
+        )
+        make = partial(GitFeed, clock=now, limits=limits, seen=self.metrics.git_sync)
+        directory = settings.state_dir / "git"
+        return tuple(make(item, self.publisher, self.store, directory) for item in settings.git.items)
+
+    @cached_property
+    def git_requests(self) -> GitRequests:
+        """How they are doing, for whoever asks."""
+        return GitRequests(self.settings.git.items, self.store.cache, now)
+
+    @cached_property
     def foreign(self) -> ForeignFeed:
         """The policies that the original service keeps in our store."""
         return ForeignFeed(self.store, self.publisher)
@@ -183,6 +205,7 @@ class Assembly:
             jobs.append(Job("foreign", self._adopt))
         if self.settings.folders:
             jobs.append(Job("folders", self.folders.watch))
+        jobs += [Job(f"git-{feed.repository.name}", feed.watch) for feed in self.git]
         return Background(jobs, self.store, now, holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
 
     def load(self, wasm: bytes, *, data: bytes | None = None, registry: Registry | None = None) -> Policy:
@@ -217,6 +240,8 @@ class Assembly:
         subsystems = {"background": self.background.status, "toolkit": self._toolkit_status}
         if settings.folders:
             subsystems["folders"] = self._folder_status
+        if settings.git.items:
+            subsystems["git"] = self.git_requests.status
         return make_app(
             Parts(
                 answers=self.answers,
@@ -231,6 +256,7 @@ class Assembly:
                 options=options,
                 subsystems=subsystems,
                 explainer=self.explainer if settings.explain else None,
+                git=self.git_requests,
             )
         )
 

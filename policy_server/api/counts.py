@@ -13,7 +13,7 @@ from typing import Final
 SIZE: Final = 256 << 10
 """Bytes of each file; all counts of all routes fit (a test adds them up), so that no file ever grows."""
 
-KINDS: Final = ("counter", "histogram")
+KINDS: Final = ("counter", "gauge_mostrecent", "histogram")
 
 
 def reserve(directory: Path, pid: int) -> None:

@@ -1,10 +1,11 @@
 """Counts requests and decisions, and shows the counts to Prometheus."""
 
 import os
+from datetime import datetime
 from typing import Final
 
 import falcon
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -58,6 +59,16 @@ class Metrics:
         self._failures = Counter(
             "policy_auth_failures", "Requests without a right user and password.", ("kind",), registry=self.registry
         )
+        self._syncs = Counter(
+            "policy_git_syncs", "Looks at Git repositories.", ("repository", "result"), registry=self.registry
+        )
+        self._synced = Gauge(
+            "policy_git_sync_last_success_timestamp_seconds",
+            "When a Git repository was last looked at without an error.",
+            ("repository",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._made: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 
@@ -96,6 +107,12 @@ class Metrics:
             self.fallback(endpoint, seen.reason or "unknown")
         for violation in seen.violations:
             self.violation(endpoint, violation.code)
+
+    def git_sync(self, repository: str, ok: bool, at: datetime) -> None:
+        """Count one look at a Git repository."""
+        self._syncs.labels(repository, "success" if ok else "failure").inc()
+        if ok:
+            self._synced.labels(repository).set(at.timestamp())
 
     def auth_failure(self, kind: str) -> None:
         """Count one request without a right user and password."""

@@ -170,3 +170,51 @@ class PexipAnswer(Struct, frozen=True, omit_defaults=True):
     action: str = field(default="")
     result: msgspec.Raw = field(default_factory=lambda: msgspec.Raw(b"{}"))
     decision_id: str = ""
+
+
+# Git.
+
+
+class GitFailure(Struct, frozen=True):
+    """A policy of a Git repository that could not be published; its last good revision answers."""
+
+    policy: str
+    message: str
+
+
+class GitView(Struct, frozen=True):
+    """How a Git repository is doing: waiting, syncing, ready or failing.
+
+    ``commit`` is the one whose policies are published. ``published`` and the other counts are of the last look that
+    found something new.
+    """
+
+    repository: str
+    url: str
+    branch: str
+    folder: str
+    deleted_policies: str
+    interval: float
+    state: str
+    commit: str | None
+    last_attempt: datetime | None
+    last_success: datetime | None
+    next_attempt: datetime | None
+    error: str | None
+    failures: int
+    seconds: float | None
+    published: int
+    unchanged: int
+    failed: int
+    deleted: int
+    kept: int
+    marked: int
+    skipped: int
+    broken: list[GitFailure]
+    warnings: list[str]
+
+
+class GitList(Struct, frozen=True):
+    """All Git repositories that are followed."""
+
+    repositories: list[GitView]

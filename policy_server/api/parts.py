@@ -14,6 +14,7 @@ from policy_server.pexip.answers import Answers
 from policy_server.ports import Clock, Store
 from policy_server.publishing.schema import OutputSchemas
 from policy_server.refresh.refresher import Refresher
+from policy_server.sources.git_requests import GitRequests
 
 ASSETS = Path(__file__).parent / "assets" / "swagger"
 """Where set-up puts the files of Swagger UI."""
@@ -46,7 +47,7 @@ class Parts:
     ``find`` is the catalog's: what answers for a policy in this worker, or why nothing does.
     ``subsystems`` are named statuses that health pages show but that never make
     the server unready: the toolkit, background work, feeds. ``explainer`` is None
-    where nobody may ask for explanations.
+    where nobody may ask for explanations, ``git`` where no Git repositories are followed.
     """
 
     answers: Answers
@@ -61,3 +62,4 @@ class Parts:
     options: ApiOptions = field(default_factory=ApiOptions)
     subsystems: Mapping[str, Callable[[], Status]] = field(default_factory=dict)
     explainer: Explainer | None = None
+    git: GitRequests | None = None

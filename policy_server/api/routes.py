@@ -8,6 +8,7 @@ from policy_server.api.credentials import Credentials
 from policy_server.api.docs import DocsPages
 from policy_server.api.errors import ErrorAnswers, Shape
 from policy_server.api.evaluation import Asking, Evaluation, Validation
+from policy_server.api.git import Git
 from policy_server.api.health import HealthPages, Readiness
 from policy_server.api.locks import Locks
 from policy_server.api.metrics import MetricsPage
@@ -19,6 +20,7 @@ from policy_server.api.problems import ProblemPages
 from policy_server.api.refresh import Refresh
 from policy_server.api.router import DOUBLED, MethodMap, Router
 from policy_server.api.table import Param, Route
+from policy_server.sources.git_requests import GitRequests
 
 _POLICY: Final = "/policy/{repository}/{group}/{policy}/{version}"
 _SERVICE: Final = Shape.SERVICE
@@ -89,6 +91,18 @@ ROUTES: Final = (
           models.PolicyList, params=_LISTING, faults=(400, 500)),
     Route("GET", "/v1/policies/{repository}/{group}/{policy}/{version}", Policies, "show",
           "Show everything about one policy.", "Policies", "item", _SERVICE, models.PolicyDetail, faults=(404, 503)),
+    # Git.
+    Route("GET", "/v1/git", Git, "git", "List the Git repositories and how each is doing.", "Git",
+          answer=models.GitList, faults=(503,)),
+    Route("GET", "/v1/git/{repository}", Git, "git_repository", "How one Git repository is doing.", "Git", "item",
+          answer=models.GitView, faults=(404, 503)),
+    Route("POST", "/v1/git/{repository}/sync", Git, "git_sync",
+          "Synchronise now; 202 when that is not over in time.", "Git", "sync",
+          answer=models.GitView, params=(Param("wait", "Seconds to wait for it, 0 to 30; 10 without it.", "integer"),),
+          faults=(400, 404, 503)),
+    Route("POST", "/v1/git/{repository}/hook", Git, "git_hook",
+          "For push hooks of GitHub, GitLab, Gitea, Forgejo and Bitbucket: synchronise soon.", "Git", "hook",
+          answer=models.GitView, faults=(403, 404, 413, 503)),
     _page("/livez", "livez", HealthPages, "Is the process alive?", models.Health),
     _page("/readyz", "readyz", HealthPages, "Can it decide? Add ?verbose for every check.", models.Health, 503),
     _page("/liveness", "liveness", HealthPages, "Like /livez, in the policy service's shape.", models.ServiceHealth),
@@ -127,6 +141,7 @@ def make_resources(parts: Parts) -> Mapping[type, object]:
         Locks(store, parts.clock),
         Refresh(parts.refresher),
         Policies(store),
+        Git(parts.git or GitRequests((), store.cache, parts.clock), max_body=options.max_body),
         HealthPages(readiness),
         MetricsPage(parts.metrics),
         OpenApiDocument(served(options)),

@@ -10,6 +10,7 @@ from policy_server.cli import (
     config,
     doctor,
     evaluate,
+    git,
     output,
     policies,
     rego,
@@ -43,6 +44,7 @@ app.command("seed")(state.seed)
 app.command("reset")(state.reset)
 app.command("doctor")(doctor.doctor)
 app.add_typer(policies.app, name="policies")
+app.add_typer(git.app, name="git")
 app.add_typer(state.db, name="db")
 app.add_typer(toolkit.app, name="toolkit")
 app.add_typer(config.app, name="config")

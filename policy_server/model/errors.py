@@ -15,11 +15,13 @@ PolicyServerError
 │   ├── ValueNotFound
 │   ├── DeliveryNotFound
 │   ├── TokenNotFound
+│   ├── RepositoryNotFound
 │   └── KeyNotFound
 ├── Refused                   HTTP 403 / 409
 │   ├── PolicyLocked
 │   ├── AlreadyLocked
 │   ├── NotLocked
+│   ├── HookRefused
 │   ├── RefreshRunning        HTTP 409
 │   └── AlreadyExists         HTTP 409
 ├── PublishError              a source that cannot become a revision, HTTP 422
@@ -173,6 +175,12 @@ class TokenNotFound(NotFound):
     slug = "token-not-found"
 
 
+class RepositoryNotFound(NotFound):
+    """No such Git repository is set."""
+
+    slug = "repository-not-found"
+
+
 class KeyNotFound(NotFound):
     """There is no such key."""
 
@@ -202,6 +210,12 @@ class NotLocked(Refused):
     """The policy is unlocked."""
 
     slug = "not-locked"
+
+
+class HookRefused(Refused):
+    """The push hook does not carry the signature that the repository's hook_secret makes."""
+
+    slug = "hook-refused"
 
 
 class RefreshRunning(Refused):

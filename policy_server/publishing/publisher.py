@@ -45,10 +45,25 @@ class SourcePublisher:
         self._prove = prove
         self._turns = turns or Turns(store, clock)
 
-    def publish(self, source: PolicySource, *, author: str) -> Revision:
+    def compile(self, source: PolicySource) -> CompiledPolicy:
+        """Check, compile and load a source aside, for ``publish``; nothing is written.
+
+        Raises:
+            PublishError: the source is at fault.
+            ToolkitError: the compiler is.
+        """
+        source = tidy(source)
+        check_source(source)
+        with self._turns.alone(source.id):
+            compiled = self._compiled(source)
+            self._prove(compiled.wasm, source.data)
+        return compiled
+
+    def publish(self, source: PolicySource, *, author: str, compiled: CompiledPolicy | None = None) -> Revision:
         """Make a source the active revision; the same content again changes nothing.
 
         Fetched data stays as long as the data-config asks for the same.
+        ``compiled`` is what ``compile`` made of this source, when that was done before.
 
         Raises:
             PublishError: the source is at fault; recorded on the policy.
@@ -59,7 +74,7 @@ class SourcePublisher:
             try:
                 for warning in check_source(source):
                     log.warning("%s: %s", source.id, warning, extra=_fields("publish.warning", source.id, author))
-                revision, before = self._swap(source, self._compiled(source), author)
+                revision, before = self._swap(source, compiled or self._compiled(source), author)
             except (PublishError, ToolkitError) as error:
                 self.refuse(source.id, error, digest=source_digest(source))
                 raise
