@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-SIZE: Final = 256 << 10
+SIZE: Final = 1 << 20
 """Bytes of each file; all counts of all routes fit (a test adds them up), so that no file ever grows."""
 
 KINDS: Final = ("counter", "gauge_mostrecent", "histogram")

@@ -84,6 +84,7 @@ Made by `policy-server config reference`; a test compares. Defaults < file < env
 
 The variables of the policy service are understood: `HTTP_HOST`, `HTTP_PORT`, `HTTP_IDLE_TIMEOUT`, `LOG_LEVEL`,
 `METRICS_ADDR`, `EXTERNAL_HTTP_ADDR` and `REFRESHER_POLL_INTERVAL` mean what they mean there; `WEB_CONCURRENCY` sets the
-workers. `MONGO_ADDR`, `POLICY_REPOSITORY_CLONE_URL`, `AUTH_ENABLED=true` and `IP_FILTER_ENABLE=true` stop the start,
-because this release does not have what they ask for and ignoring them would be dangerous; the others give a warning.
+workers. `POLICY_REPOSITORY_CLONE_URL`, its companions and `SYNC_INTERVAL` name a Git repository ([git.md](git.md)),
+`MONGO_ADDR` and its companions the store. `AUTH_ENABLED=true` and `IP_FILTER_ENABLE=true` stop the start, because this
+release does not have what they ask for and ignoring them would be dangerous; the others give a warning.
 """

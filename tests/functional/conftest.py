@@ -44,7 +44,9 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
     """Make servers, each with an empty store; options of the API are taken by name."""
     catalogs: list[Catalog] = []
 
-    def make(*, store: MemoryStore | None = None, subsystems=None, networks=(), explain=False, **options) -> Server:
+    def make(
+        *, store: MemoryStore | None = None, subsystems=None, networks=(), explain=False, git=None, **options
+    ) -> Server:
         store = store or MemoryStore()
         catalog = Catalog(store, workshop.load, now)
         catalogs.append(catalog)
@@ -64,6 +66,7 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
             options=ApiOptions(**options),
             subsystems=subsystems or {},
             explainer=Explainer(evaluator, workshop.toolkit, workshop.registry) if explain else None,
+            git=git,
         )
         catalog.sync()
         return Server(Client(make_app(parts)), store, publisher, catalog, parts)

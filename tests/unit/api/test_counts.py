@@ -11,6 +11,7 @@ from policy_server.api import counts
 
 EVERYTHING = """
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from policy_server.api import counts
 
@@ -35,6 +36,9 @@ for endpoint in (*RequestKind, "evaluation", "validation"):
     for number in range(30):
         metrics.fallback(str(endpoint), f"some-long-reason-{number}")
         metrics.violation(str(endpoint), f"P{number}")
+for number in range(100):
+    for ok in (True, False):
+        metrics.git_sync(f"some-rather-long-name-of-a-repository-{number}", ok, datetime.now(UTC))
 files = sorted(directory.iterdir())
 print([(file.name.split("_")[0], file.stat().st_size == counts.SIZE) for file in files], metrics.render().count(b"405"))
 """
@@ -71,13 +75,13 @@ def test_the_files_have_no_holes(tmp_path: Path) -> None:
     counts.reserve(tmp_path, 7)
 
     files = sorted(tmp_path.iterdir())
-    assert [file.name for file in files] == ["counter_7.db", "histogram_7.db"]
+    assert [file.name for file in files] == ["counter_7.db", "gauge_mostrecent_7.db", "histogram_7.db"]
     assert all(file.stat().st_blocks * 512 >= counts.SIZE for file in files)
 
 
 def test_everything_there_is_to_count_fits(tmp_path: Path) -> None:
     """A file that grew would have a hole again; and the library uses these files and no others."""
-    assert _run(EVERYTHING, tmp_path).startswith("[('counter', True), ('histogram', True)] ")
+    assert _run(EVERYTHING, tmp_path).startswith("[('counter', True), ('gauge', True), ('histogram', True)] ")
 
 
 def test_a_worker_that_is_gone_takes_no_more_than_it_used(tmp_path: Path) -> None:
