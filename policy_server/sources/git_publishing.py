@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
 from policy_server.model.errors import InvalidSource, PolicyNotFound, PolicyServerError, PublishError, ToolkitError
-from policy_server.model.policy import CompiledPolicy, Manifest, PolicyFilter, PolicyId
+from policy_server.model.policy import CompiledPolicy, Dialect, Manifest, PolicyFilter, PolicyId, PolicySource
 from policy_server.ports import PolicyStore
 from policy_server.publishing.checks import tidy
-from policy_server.publishing.digest import source_digest
+from policy_server.publishing.digest import source_digest, text_digest
 from policy_server.publishing.publisher import SourcePublisher
 from policy_server.sources.git_config import Deleted, GitRepository
 from policy_server.sources.git_pack import Objects
@@ -73,9 +73,16 @@ class Shelf:
         """Take the file."""
         self._file = file
         self._places: dict[str, tuple[int, int]] = {}
+        self._made: dict[tuple[str, Dialect, str], Manifest] = {}
 
-    def put(self, compiled: CompiledPolicy) -> None:
+    def find(self, source: PolicySource) -> CompiledPolicy | None:
+        """Return what was made of the same Rego for the same package: versions often differ in their data only."""
+        manifest = self._made.get((source.id.entrypoint, source.dialect, text_digest(source.rego)))
+        return None if manifest is None else self.take(manifest)
+
+    def put(self, source: PolicySource, compiled: CompiledPolicy) -> None:
         """Keep a module; the same one again costs nothing."""
+        self._made[source.id.entrypoint, source.dialect, text_digest(source.rego)] = compiled.manifest
         if compiled.manifest.digest not in self._places:
             self._places[compiled.manifest.digest] = (self._file.seek(0, 2), len(compiled.wasm))
             self._file.write(compiled.wasm)
@@ -159,10 +166,10 @@ class GitPublishing:
             if seen is not None and seen.failure is not None and seen.digest == digest:
                 self._note(_Seen(policy, digest, seen.failure), outcome)
                 return None
-            compiled = self._publisher.compile(source)
+            compiled = self._publisher.compile(source, known=shelf.find(source))
         except PublishError as error:
             return _Refused(policy, digest or hashlib.sha256(error.message.encode(errors="replace")).hexdigest(), error)
-        shelf.put(compiled)
+        shelf.put(source, compiled)
         return _Ready(policy, digest, compiled.manifest)
 
     def _write(self, made: _Ready | _Refused, commit: str, objects: Objects, shelf: Shelf, outcome: Outcome) -> None:

@@ -160,9 +160,9 @@ def test_nothing_is_published_before_everything_is_compiled(make_feed, daemon, w
     numbers: list[int] = []
     compile_one = publisher.compile
 
-    def compile_and_look(source: PolicySource) -> CompiledPolicy:
+    def compile_and_look(source: PolicySource, **known: object) -> CompiledPolicy:
         numbers.append(store.get(PolicyId("policies", "g", "a", "1.0")).revision.number)
-        return compile_one(source)
+        return compile_one(source, **known)
 
     publisher.compile = compile_and_look
     feed.sync()
@@ -405,7 +405,7 @@ def test_when_the_compiler_is_missing_the_commit_is_looked_at_again(feed, work: 
     work.push()
     compile_one = publisher.compile
 
-    def fail(_source: PolicySource) -> CompiledPolicy:
+    def fail(_source: PolicySource, **_known: object) -> CompiledPolicy:
         raise ToolkitMissing
 
     publisher.compile = fail
@@ -477,6 +477,29 @@ def test_a_repository_that_is_not_there(make_feed: Feed, web: Web, daemon: Daemo
 def test_an_empty_repository_is_told(feed: GitFeed) -> None:
     """There is no commit yet."""
     assert "no commit yet" in feed.sync().error
+
+
+def test_versions_with_the_same_rego_are_compiled_once(feed: GitFeed, work: Work, publisher, store) -> None:
+    """Each with its own data."""
+    for version in ("1", "2", "3"):
+        work.write(f"g/n/{version}", "package g.n\n\nx := data.v\n", data=f'{{"v": {version}}}')
+    work.push()
+    known: list[bool] = []
+    compile_one = publisher.compile
+
+    def compile_and_look(source: PolicySource, **also: object) -> CompiledPolicy:
+        known.append(also["known"] is not None)
+        return compile_one(source, **also)
+
+    publisher.compile = compile_and_look
+    feed.sync()
+
+    assert known == [False, True, True]
+    assert [store.get(PolicyId("policies", "g", "n", v)).revision.data for v in "123"] == [
+        '{"v": 1}',
+        '{"v": 2}',
+        '{"v": 3}',
+    ]
 
 
 def test_who_watches_hears_of_requests(make_feed: Feed, daemon: Daemon, work: Work, store, publisher, tmp_path) -> None:
