@@ -1,6 +1,7 @@
-"""Real Git repositories on real Git servers of this machine: git daemon, and smart HTTP behind git http-backend."""
+"""Real Git repositories on real servers of this machine: git daemon, git http-backend, and SSH."""
 
 import base64
+import getpass
 import os
 import shutil
 import socket
@@ -82,9 +83,7 @@ class Daemon:
     """``git://`` for every repository under a directory."""
 
     def __init__(self, root: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = _free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._root = root
 
@@ -94,12 +93,7 @@ class Daemon:
         command += [f"--base-path={self._root}", "--export-all"]
         # A session of its own: the daemon is a child of `git`, and both are to end.
         self.process = subprocess.Popen(command, env=_ENVIRON, start_new_session=True, stderr=subprocess.DEVNULL)
-        for _ in range(500):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.02)
-        raise AssertionError("git daemon did not start")
+        _wait_for(self.port, "git daemon")
 
     def stop(self) -> None:
         """Stop it; repeating does nothing."""
@@ -196,3 +190,70 @@ class Web:
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body)
+
+
+class Ssh:
+    """Git behind Debian's SSH server, for one key."""
+
+    def __init__(self, root: Path) -> None:
+        self.port = _free_port()
+        self.key, self.known_hosts = root / "key", root / "known_hosts"
+        self._root = root
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Make keys, start it and wait until it listens."""
+        server = _sshd()
+        for name in ("host", "key"):
+            made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self._root / name]
+            subprocess.run(made, check=True, stdin=subprocess.DEVNULL)
+        host = (self._root / "host.pub").read_text()
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {host}")
+        config = self._root / "sshd_config"
+        config.write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self._root / 'host'}\nPidFile none\nUsePAM no\n"
+            f"AuthorizedKeysFile {self._root / 'key.pub'}\nStrictModes no\nPermitRootLogin prohibit-password\n"
+            "PasswordAuthentication no\nAcceptEnv GIT_PROTOCOL\n"
+        )
+        command = [server, "-D", "-e", "-f", config]
+        with (self._root / "sshd.log").open("wb") as log:
+            self.process = subprocess.Popen(command, stderr=log, start_new_session=True)
+        _wait_for(self.port, "sshd")
+
+    def stop(self) -> None:
+        """Stop it."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+
+    def url(self, work: Work) -> str:
+        """Return the address of a repository."""
+        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}{work.bare}"
+
+
+def _sshd() -> Path:
+    server = Path("/usr/sbin/sshd")
+    if os.geteuid() == 0:
+        if not server.exists() and shutil.which("apt-get"):
+            for step in (["update"], ["install", "-y", "--no-install-recommends", "openssh-server"]):
+                environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+                subprocess.run(["apt-get", "-q", *step], env=environ, stdout=subprocess.DEVNULL, check=False)
+        Path("/run/sshd").mkdir(exist_ok=True)  # where it locks itself in; made by the system's own service otherwise
+    if not server.exists():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no sshd; install the package openssh-server")
+    return server
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int, what: str) -> None:
+    for _ in range(500):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not start")

@@ -97,7 +97,7 @@ class RefreshView(Struct, frozen=True):
 
 
 class PolicyView(Struct, frozen=True):
-    """One policy in a list; ``rego``, ``data`` and ``dataConfig`` are there when asked for."""
+    """One policy in a list; ``origin`` says where its source came from, with Git's commit; ``rego``, ``data`` and ``dataConfig`` are there when asked for."""
 
     repository: str
     policyName: str  # noqa: N815 - the policy service's own names
@@ -109,6 +109,7 @@ class PolicyView(Struct, frozen=True):
     revision: int | None
     dialect: str | None
     digest: Digest | None
+    origin: str | None
     error: FailureView | None
     refresh: RefreshView | None
     rego: str | UnsetType = UNSET

@@ -118,8 +118,9 @@ class Remote:
         host, path = parts.hostname or "", parts.path.encode()
         if parts.scheme == "ssh":
             vendor = _Ssh(self._repository, self._deadline)
-            ssh = _SshClient(host, port=parts.port, username=parts.username or "git", vendor=vendor, thin_packs=False)
-            return _Connected(ssh, path)
+            # What follows `user@host:` is relative to the home there, and hosts that have none want it as it is.
+            path = path.removeprefix(b"/~/")
+            return _Connected(_SshClient(host, parts.port, parts.username or "git", vendor), path)
         if parts.scheme == "git":
             return _Connected(_TcpClient(host, parts.port or _PORT, self._timeout), path)
         return _Connected(_HttpClient(self._repository, self._timeout), b"")
@@ -136,6 +137,9 @@ class _Connected:
         return self._client, self._path
 
     def __exit__(self, *_error: object) -> None:
+        # dulwich leaves what a server hung up on open, and with it a process of ssh.
+        for proto in getattr(self._client, "opened", ()):
+            proto.close()
         self._client.close()
 
 
@@ -248,6 +252,7 @@ class _TcpClient(TCPGitClient):
         super().__init__(host, port, thin_packs=False)
         self._where = (host, port)
         self._timeout = timeout
+        self.opened: list[Protocol] = []
 
     def _connect(
         self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
@@ -267,6 +272,7 @@ class _TcpClient(TCPGitClient):
             return len(data)
 
         proto = Protocol(reading.read, send, close)
+        self.opened.append(proto)
         host = f"host={self._where[0]}".encode("idna" if not self._where[0].isascii() else "ascii")
         where = path if isinstance(path, bytes) else path.encode()
         proto.send_cmd(b"git-" + cmd, where, host + b"\0\0version=%d\0" % self.protocol_version)
@@ -278,6 +284,17 @@ class _TcpClient(TCPGitClient):
 
 
 class _SshClient(SSHGitClient):
+    def __init__(self, host: str, port: int | None, username: str, vendor: SSHVendor) -> None:
+        super().__init__(host, port, username, vendor, thin_packs=False)
+        self.opened: list[Protocol] = []
+
+    def _connect(
+        self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
+    ) -> tuple[Protocol, Callable[[], bool], IO[bytes] | None]:
+        made = super()._connect(cmd, path, protocol_version)
+        self.opened.append(made[0])
+        return made
+
     @staticmethod
     def _warn_filter_objects() -> None:
         """Say nothing: our own limit holds as well."""

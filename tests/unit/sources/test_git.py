@@ -1,13 +1,14 @@
 """What is pushed to a Git repository becomes policies, and what happens to it there happens to them."""
 
 import os
+import pwd
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from git_server import Daemon, Web, Work, git, make_work, need_git
+from git_server import Daemon, Ssh, Web, Work, git, make_work, need_git
 
 from policy_server.model.errors import Busy, PolicyNotFound, ToolkitMissing
 from policy_server.model.git import GitCondition
@@ -450,6 +451,50 @@ def test_http_with_user_and_password(make_feed: Feed, web: Web, work: Work) -> N
     error = make_feed(web.url(work), user="ada", password="hush-hush").sync().error
     assert "does not accept the credentials" in error
     assert "hush" not in error
+
+
+@pytest.fixture
+def ssh(tmp_path: Path) -> Iterator[Ssh]:
+    """A Git server behind SSH."""
+    need_git()
+    server = Ssh(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_ssh_with_a_key(make_feed: Feed, ssh: Ssh, work: Work, relative: bool) -> None:
+    """The host's key must be known, and ours must be the right one; paths may begin at the user's home."""
+    work.write("g/n/1.0")
+    commit = work.push()
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    url = ssh.url(work)
+    if relative:
+        url = url.replace(str(work.bare), f"/~/{os.path.relpath(work.bare, home)}")
+
+    state = make_feed(url, ssh_key=str(ssh.key), known_hosts=str(ssh.known_hosts)).sync()
+
+    assert (state.error, state.commit) == (None, commit)
+
+
+def test_ssh_trusts_no_host_it_does_not_know(make_feed: Feed, ssh: Ssh, work: Work, tmp_path: Path) -> None:
+    """Nobody is asked; the error says what ssh said."""
+    work.push()
+    (tmp_path / "nobody").touch()
+
+    state = make_feed(ssh.url(work), ssh_key=str(ssh.key), known_hosts=str(tmp_path / "nobody")).sync()
+
+    assert "Host key verification failed" in state.error
+
+
+def test_ssh_with_a_wrong_key(make_feed: Feed, ssh: Ssh, work: Work) -> None:
+    """The host's key is no user's."""
+    work.push()
+
+    state = make_feed(ssh.url(work), ssh_key=str(ssh.key.with_name("host")), known_hosts=str(ssh.known_hosts)).sync()
+
+    assert "Permission denied" in state.error
 
 
 def test_redirects_are_refused(make_feed: Feed, web: Web, work: Work) -> None:
