@@ -97,7 +97,10 @@ class RefreshView(Struct, frozen=True):
 
 
 class PolicyView(Struct, frozen=True):
-    """One policy in a list; ``origin`` says where its source came from, with Git's commit; ``rego``, ``data`` and ``dataConfig`` are there when asked for."""
+    """One policy in a list; ``rego``, ``data`` and ``dataConfig`` are there when asked for.
+
+    ``origin`` says where its source came from, with the commit when that is Git.
+    """
 
     repository: str
     policyName: str  # noqa: N815 - the policy service's own names

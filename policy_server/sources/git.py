@@ -23,8 +23,8 @@ from policy_server.sources.git_state import GitStates
 from policy_server.sources.git_transport import Remote
 from policy_server.sources.git_tree import Tree, look
 
-_TERM: Final = timedelta(seconds=90)
-_RENEW: Final = 10.0
+_TERM: Final = timedelta(seconds=15)
+_RENEW: Final = 4.0
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 300.0
 _SHOWN: Final = 50
@@ -228,7 +228,10 @@ class GitFeed:
 
 
 class _Lease:
-    """The right to synchronise a repository, renewed while that goes on."""
+    """The right to synchronise a repository, renewed by a thread while that goes on.
+
+    A process that is killed keeps the others away for as long as one term, however long its work would have taken.
+    """
 
     def __init__(self, store: Store, name: str, clock: Clock, stop: threading.Event | None) -> None:
         self._store = store
@@ -236,16 +239,21 @@ class _Lease:
         self._clock = clock
         self._stop = stop
         self._holder = uuid4().hex
-        self._renewed = 0.0
+        self._over = threading.Event()
+        self._lost = False
+        self._thread = threading.Thread(target=self._renew, name=f"lease-{name}", daemon=True)
 
     def acquire(self) -> bool:
-        """Take or renew it; False when another process has it."""
-        self._renewed = time.monotonic()
-        at = self._clock()
-        return self._store.acquire(self._name, self._holder, until=at + _TERM, at=at)
+        """Take it; False when another process has it."""
+        held = self._take()
+        if held:
+            self._thread.start()
+        return held
 
     def release(self) -> None:
         """Give it back; when the store is away it runs out by itself."""
+        self._over.set()
+        self._thread.join()
         try:
             self._store.release(self._name, self._holder)
         except StoreUnavailable as error:
@@ -255,8 +263,19 @@ class _Lease:
         """Raise when the work is to end: Stopped, or Busy when another process took over."""
         if self._stop is not None and self._stop.is_set():
             raise Stopped
-        if time.monotonic() - self._renewed > _RENEW and not self.acquire():
+        if self._lost:
             raise Busy(f"Another process took {self._name} over.")
+
+    def _take(self) -> bool:
+        at = self._clock()
+        return self._store.acquire(self._name, self._holder, until=at + _TERM, at=at)
+
+    def _renew(self) -> None:
+        while not self._over.wait(_RENEW):
+            try:
+                self._lost = self._lost or not self._take()
+            except StoreUnavailable as error:
+                log.warning("the lease %s is not renewed: %s", self._name, error.message)
 
 
 def _counts(outcome: Outcome, tree: Tree) -> GitCounts:

@@ -1,5 +1,7 @@
 """From a push to every worker."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -76,3 +78,43 @@ def test_a_git_server_that_goes_away_and_comes_back(
     assert (health.status_code, checks["git"]) == (200, "degraded")
     daemon.start()
     assert requests.post(f"{server.url}/v1/git/policies/sync", timeout=40).json()["state"] == "ready"
+
+
+def test_workers_that_are_killed_in_the_middle_of_a_commit(
+    new_server: Callable[..., Server], work: Work, daemon: Daemon
+) -> None:
+    """Every policy answers with its old or its new revision, and in the end all with the new one."""
+    names = [f"n{number}" for number in range(30)]
+
+    def push(value: int) -> str:
+        for name in names:
+            work.write(f"g/{name}/1.0", f"package g.{name}\n\nn := {value}\n")
+        return work.push()
+
+    def ask(name: str) -> object:
+        try:
+            return requests.post(f"{server.url}/policy/policies/g/{name}/1.0/evaluation", timeout=30).json()
+        except requests.ConnectionError:
+            return None  # its worker has just been killed
+
+    def state() -> dict[str, object]:
+        try:
+            found: dict[str, object] = requests.get(f"{server.url}/v1/git/policies", timeout=30).json()
+        except requests.ConnectionError:
+            return {}
+        return found
+
+    push(1)
+    server = new_server(git=f'{{"policies": {{"url": "{daemon.url(work)}", "interval": "1s"}}}}')
+    server.start()
+    wait_until(lambda: state().get("state") == "ready", "the first commit is published")
+    commit = push(2)
+    wait_until(lambda: state().get("state") == "syncing", "the second commit is looked at")
+
+    for pid in server.workers():
+        os.kill(pid, signal.SIGKILL)
+
+    wait_until(server.is_ready, "the next workers are ready")
+    assert [answer for answer in map(ask, names) if answer not in ({"n": 1}, {"n": 2}, None)] == []
+    wait_until(lambda: state().get("commit") == commit, "the second commit is published")
+    wait_until(lambda: [ask(name) for name in names] == [{"n": 2}] * len(names), "all are new")
