@@ -28,6 +28,10 @@ LABEL org.opencontainers.image.title="policy-server" \
       org.opencontainers.image.description="Rego policies as WebAssembly, in process, for Pexip Infinity and others" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
+# For Git repositories behind SSH.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends openssh-client \
+ && rm -rf /var/lib/apt/lists/*
 RUN groupadd --system --gid 10001 policy \
  && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin policy \
  && install --directory --owner=10001 --group=10001 --mode=0700 /data

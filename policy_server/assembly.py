@@ -58,6 +58,8 @@ from policy_server.settings import Settings
 from policy_server.sources.bundled import BundledFeed
 from policy_server.sources.folder import FolderFeed
 from policy_server.sources.foreign import ForeignFeed
+from policy_server.sources.git import GitFeed, GitLimits
+from policy_server.sources.git_requests import GitRequests
 from policy_server.storage.opening import open_store
 from policy_server.toolkit.location import bundled_root, find_toolkit
 from policy_server.toolkit.toolkit import Toolkit
@@ -283,6 +285,26 @@ class Assembly:
         return feed(poll=poll) if poll else feed()
 
     @cached_property
+    def git(self) -> tuple[GitFeed, ...]:
+        """The Git repositories the settings name, each followed by itself."""
+        settings = self.settings
+        limits = GitLimits(
+            received=settings.git_max_bytes,
+            files=settings.git_max_files,
+            policies=settings.git_max_policies,
+            timeout=settings.git_timeout,
+            deadline=10 * settings.git_timeout,
+        )
+        make = partial(GitFeed, clock=now, limits=limits, seen=self.metrics.git_sync)
+        directory = settings.state_dir / "git"
+        return tuple(make(item, self.publisher, self.store, directory) for item in settings.git.items)
+
+    @cached_property
+    def git_requests(self) -> GitRequests:
+        """How they are doing, for whoever asks."""
+        return GitRequests(self.settings.git.items, self.store.cache, now)
+
+    @cached_property
     def foreign(self) -> ForeignFeed:
         """The policies that the original service keeps in our store."""
         return ForeignFeed(self.store, self.publisher)
@@ -318,6 +340,7 @@ class Assembly:
             jobs.append(Job("foreign", self._adopt))
         if self.settings.folders:
             jobs.append(Job("folders", self.folders.watch))
+        jobs += [Job(f"git-{feed.repository.name}", feed.watch) for feed in self.git]
         return Background(jobs, self.store, now, holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
 
     def load(self, wasm: bytes, *, data: bytes | None = None, registry: Registry | None = None) -> Policy:
@@ -357,6 +380,8 @@ class Assembly:
             subsystems["folders"] = self._folder_status
         if self.admission.keys is not None:
             subsystems["keys"] = self.admission.keys.status
+        if settings.git.items:
+            subsystems["git"] = self.git_requests.status
         return make_app(
             Parts(
                 answers=self.answers,
@@ -380,12 +405,15 @@ class Assembly:
                 tokens=self.admission.tokens,
                 subscriptions=self.subscriptions,
                 managed=self.managed,
+                git=self.git_requests,
             )
         )
 
     def managed(self, policy: PolicyId) -> str | None:
         """Say where a policy is edited when that is not through the API."""
-        return next((f"the folder {path}" for name, path in self.settings.folders if name == policy.repository), None)
+        places = {each.name: "its Git repository" for each in self.settings.git.items}
+        places |= {name: f"the folder {path}" for name, path in self.settings.folders}
+        return places.get(policy.repository)
 
     def open(self, *, background: bool = True) -> None:
         """Load the policies Pexip asks for and start this process's threads.

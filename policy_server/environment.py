@@ -8,7 +8,7 @@ protection or lose data when ignored stop the start; the others give a warning.
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 PREFIX: Final = "POLICY_"
 CONFIG_FILE: Final = "POLICY_CONFIG_FILE"
@@ -41,19 +41,12 @@ ALIASES: Final[Mapping[str, str]] = {
 }
 """Another product's name → our setting. Our own name wins where both are set."""
 
-REFUSED: Final[Mapping[str, str]] = {
-    "POLICY_REPOSITORY_CLONE_URL": "this release cannot clone a Git repository yet; check it out beside the server "
-    "and name the folder in POLICY_FOLDERS (repository=path)",
-}
+REFUSED: Final[Mapping[str, str]] = {}
 """Names whose being ignored would be dangerous, and what to do instead."""
 
 IGNORED: Final[Mapping[str, str]] = {
     "HTTP_READ_TIMEOUT": "gunicorn's worker timeout applies",
     "HTTP_WRITE_TIMEOUT": "POLICY_EVALUATION_DEADLINE ends long evaluations, with an answer",
-    "POLICY_REPOSITORY_USER": "there is no Git feed yet",
-    "POLICY_REPOSITORY_PASS": "there is no Git feed yet",
-    "POLICY_REPOSITORY_BRANCH": "there is no Git feed yet",
-    "POLICY_REPOSITORY_FOLDER": "there is no Git feed yet",
     "USE_NGROK": "there is no development tunnel",
     "NGROK_TOKEN": "there is no development tunnel",
     "NGROK_STATIC_DOMAIN": "there is no development tunnel",
@@ -63,7 +56,16 @@ IGNORED: Final[Mapping[str, str]] = {
 TOKEN: Final = "POLICY_TOKEN"  # noqa: S105 - the name of a variable
 """What commands show to a running server; the server itself does not read it."""
 
-KNOWN: Final = frozenset({CONFIG_FILE, TOKEN, *REFUSED, *IGNORED})
+CLONE_URL: Final = "POLICY_REPOSITORY_CLONE_URL"
+_SYNC_URL: Final = "POLICY_REPO"  # what the policy service's separate sync program calls it
+_GIT_PARTS: Final = {
+    f"{prefix}_{part}": (url, name)
+    for prefix, url in (("POLICY_REPOSITORY", CLONE_URL), (_SYNC_URL, _SYNC_URL))
+    for part, name in (("USER", "user"), ("PASS", "password"), ("BRANCH", "branch"), ("FOLDER", "folder"))
+}
+_GIT_INTERVAL: Final = "SYNC_INTERVAL"
+
+KNOWN: Final = frozenset({CONFIG_FILE, TOKEN, CLONE_URL, _SYNC_URL, *_GIT_PARTS, *REFUSED, *IGNORED})
 """Names that begin like ours and are no settings."""
 
 MONGO: Final = "MONGO_ADDR"
@@ -96,6 +98,14 @@ def refusals(environ: Mapping[str, str]) -> list[str]:
 def warnings(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for every variable that is known but has no effect."""
     found = [f"{name} has no effect: {why}" for name, why in IGNORED.items() if _is_on(name, environ)]
+    urls = [name for name in (CLONE_URL, _SYNC_URL) if environ.get(name)]
+    found += [
+        f"{part} has no effect without {url}"
+        for part, (url, _) in _GIT_PARTS.items()
+        if environ.get(part) and url not in urls
+    ]
+    if not urls and environ.get(_GIT_INTERVAL):
+        found.append(f"{_GIT_INTERVAL} has no effect without {CLONE_URL}")
     if not environ.get(MONGO):
         found += [f"{name} has no effect without {MONGO}" for name in _MONGO_PARTS if _is_on(name, environ)]
     return found
@@ -124,6 +134,32 @@ def mongo_url(environ: Mapping[str, str]) -> str | None:
         options.setdefault("collection", environ["MONGO_COLLECTION"])
     database = database or quote(environ.get("MONGO_DBNAME") or "policy", safe="")
     return f"{scheme}://{hosts}/{database}" + (f"?{urlencode(options)}" if options else "")
+
+
+def git_repository(environ: Mapping[str, str]) -> tuple[str, dict[str, object]] | None:
+    """Join the policy service's variables into one Git repository; None when they name none.
+
+    Returns which variable named it, and the repository as the setting ``git`` has it. Its name is the last
+    element of the address, without ``.git``; user and password count together only, as there.
+    """
+    origin = next((name for name in (CLONE_URL, _SYNC_URL) if environ.get(name, "").strip()), None)
+    if origin is None:
+        return None
+    url = environ[origin].strip()
+    table: dict[str, object] = {
+        name: environ[part] for part, (of, name) in _GIT_PARTS.items() if of == origin and environ.get(part)
+    }
+    parts = urlsplit(url)
+    if parts.password is not None and parts.scheme in {"http", "https"}:
+        table = {"user": unquote(parts.username or ""), "password": unquote(parts.password)} | table
+        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    if not (table.get("user") and table.get("password")):
+        table.pop("user", None)
+        table.pop("password", None)
+    if environ.get(_GIT_INTERVAL):
+        table["interval"] = environ[_GIT_INTERVAL]
+    name = re.split(r"[/:]", url.rstrip("/"))[-1].removesuffix(".git")
+    return origin, {name: {"url": url, **table}}
 
 
 def _is_on(name: str, environ: Mapping[str, str]) -> bool:

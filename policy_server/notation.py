@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
 from policy_server.auth.certificates import parse_known
@@ -31,7 +31,8 @@ _PASSWORD: Final = re.compile(r"(?<=://)([^/?#@:]*):(?:[^/?#]*)(?=@)")
 _SECRET_PART: Final = re.compile(
     r"(?<=[?&])((?:ssl)?password|tlsCertificateKeyFilePassword|authMechanismProperties)=[^&]*", re.IGNORECASE
 )
-_COVERED: Final = "**********"
+COVERED: Final = "**********"
+"""What stands in place of a secret."""
 _HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?")
 
 
@@ -455,8 +456,18 @@ OPTIONAL_POLICY: Final = Kind("`repository/group/name/version`, or empty", _opti
 REPOSITORIES: Final = Kind("names of repositories, separated by commas", _repositories)
 
 
+@runtime_checkable
+class Written(Protocol):
+    """A value that knows how it is written."""
+
+    def written(self, *, secrets: bool) -> str:
+        """Return the text its reader takes; secrets are covered unless asked for."""
+
+
 def shown(value: object) -> str:
     """Write a value the way its reader takes it, secrets included."""
+    if isinstance(value, Written):
+        return value.written(secrets=True)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, SecretStr):
@@ -469,10 +480,12 @@ def shown(value: object) -> str:
 
 
 def covered(value: object) -> str:
-    """Write a secret for people: an address without its password, anything else not at all."""
+    """Write a secret for people: an address without its password, tables without theirs, anything else not at all."""
+    if isinstance(value, Written):
+        return value.written(secrets=False)
     if isinstance(value, str) and value.startswith((*_STORES, "memory:")):
-        return _SECRET_PART.sub(rf"\1={_COVERED}", _PASSWORD.sub(rf"\1:{_COVERED}", value))
-    return _COVERED if value else shown(value)
+        return _SECRET_PART.sub(rf"\1={COVERED}", _PASSWORD.sub(rf"\1:{COVERED}", value))
+    return COVERED if value else shown(value)
 
 
 def _pair(pair: tuple[object, object]) -> str:

@@ -27,6 +27,7 @@ from policy_server.model.errors import Problem, SettingsError
 from policy_server.model.policy import PolicyId
 from policy_server.notation import SecretStr
 from policy_server.pexip.kinds import Fallback, RequestKind
+from policy_server.sources.git_config import GIT, GitRepositories, clashes
 
 if TYPE_CHECKING:
     from policy_server.builtins.network import Network
@@ -160,6 +161,25 @@ class Settings(AccessSettings):
         notation.NAMES,
         "Environment variables that policies see in `opa.runtime().env`; with none `opa.runtime()` is empty.",
         default=(),
+    )
+
+    git: GitRepositories = _setting(
+        "Git", GIT, "Git repositories to follow; each has its own table.", default=GitRepositories(), secret=True
+    )
+    git_max_bytes: int = _setting(
+        "Git", notation.size(1 << 16), "The most that fetching one commit may receive, packed.", default=256 * _MIB
+    )
+    git_max_files: int = _setting(
+        "Git", notation.number(1, 10_000_000), "The most files and directories of a commit.", default=200_000
+    )
+    git_max_policies: int = _setting(
+        "Git", notation.number(1, 1_000_000), "The most policies of a commit.", default=20_000
+    )
+    git_timeout: float = _setting(
+        "Git",
+        notation.duration(0.1, 600),
+        "How long a Git server may stay silent; a fetch may take ten times as long.",
+        default=30.0,
     )
 
     evaluation_deadline: float = _setting(
@@ -543,11 +563,12 @@ def load_settings(
     given = _defaults(environ)
     if named:
         given |= _from_file(Path(named), problems)
-    given |= _from_mongo(environ) | _from_environ(environ, problems)
+    given |= _from_mongo(environ) | _from_git(environ) | _from_environ(environ, problems)
     given |= _from_flags(overrides or {}, problems)
     values = _read(given, problems)
     if values.get("storage_url") == "memory:":
         _check_memory(values, given, problems)
+    problems += clashes(values.get("git"), values.get("folders"))
     if problems:
         raise SettingsError(
             "; ".join(problems), problems=[Problem(problem, code=SettingsError.slug) for problem in problems]
@@ -618,6 +639,12 @@ def _from_mongo(environ: Mapping[str, str]) -> dict[str, _Given]:
     """Read the policy service's names for its database."""
     url = environment.mongo_url(environ)
     return {} if url is None else {"storage_url": _Given(url, environment.MONGO)}
+
+
+def _from_git(environ: Mapping[str, str]) -> dict[str, _Given]:
+    """Read the policy service's names for its Git repository."""
+    found = environment.git_repository(environ)
+    return {} if found is None else {"git": _Given(found[1], found[0])}
 
 
 def _from_environ(environ: Mapping[str, str], problems: list[str]) -> dict[str, _Given]:

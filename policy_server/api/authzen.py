@@ -21,6 +21,7 @@ from policy_server.api.drafts import read_members
 from policy_server.api.metrics import Metrics
 from policy_server.api.parts import ApiOptions, Find
 from policy_server.api.request import ApiRequest, Headers, read_body
+from policy_server.auth.gate import require
 from policy_server.engine.evaluator import Evaluator
 from policy_server.model.decision import Question
 from policy_server.model.errors import (
@@ -32,6 +33,7 @@ from policy_server.model.errors import (
     PolicyServerError,
 )
 from policy_server.model.policy import PolicyId
+from policy_server.model.principal import Role
 
 MOST: Final = 1000
 """How many evaluations one request may ask for."""
@@ -69,11 +71,13 @@ class AccessApi:
     def on_post(self, req: ApiRequest, resp: falcon.Response) -> None:
         """Decide one request."""
         policy = self._policy()
+        require(req.principal, Role.EVALUATE, policy.repository)
         _show(resp, self._decide(req, policy, read_members(read_body(req, self._options.max_body)), self._deadline()))
 
     def on_post_batch(self, req: ApiRequest, resp: falcon.Response) -> None:
         """Decide several; without ``evaluations`` it is one."""
         policy = self._policy()
+        require(req.principal, Role.EVALUATE, policy.repository)
         members = read_members(read_body(req, self._options.max_body))
         asked = _evaluations(members)
         if not asked:

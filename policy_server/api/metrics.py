@@ -1,6 +1,7 @@
 """Counts requests and decisions, and shows the counts to Prometheus."""
 
 import os
+from datetime import datetime
 from typing import Final
 
 import falcon
@@ -62,6 +63,16 @@ class Metrics:
             "policy_event_deliveries", "Attempts to tell somebody.", ("sink", "result"), registry=self.registry
         )
         self._pending: Gauge | None = None
+        self._syncs = Counter(
+            "policy_git_syncs", "Looks at Git repositories.", ("repository", "result"), registry=self.registry
+        )
+        self._synced = Gauge(
+            "policy_git_sync_last_success_timestamp_seconds",
+            "When a Git repository was last looked at without an error.",
+            ("repository",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._made: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 
@@ -116,6 +127,12 @@ class Metrics:
                 multiprocess_mode="mostrecent",
             )
         self._pending.set(deliveries)
+
+    def git_sync(self, repository: str, ok: bool, at: datetime) -> None:
+        """Count one look at a Git repository."""
+        self._syncs.labels(repository, "success" if ok else "failure").inc()
+        if ok:
+            self._synced.labels(repository).set(at.timestamp())
 
     def auth_failure(self, kind: str) -> None:
         """Count one request without a right user and password."""

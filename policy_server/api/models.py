@@ -97,7 +97,10 @@ class RefreshView(Struct, frozen=True):
 
 
 class PolicyView(Struct, frozen=True):
-    """One policy in a list; ``rego``, ``data`` and ``dataConfig`` are there when asked for."""
+    """One policy in a list; ``rego``, ``data`` and ``dataConfig`` are there when asked for.
+
+    ``origin`` says where its source came from, with the commit when that is Git.
+    """
 
     repository: str
     policyName: str  # noqa: N815 - the policy service's own names
@@ -109,6 +112,7 @@ class PolicyView(Struct, frozen=True):
     revision: int | None
     dialect: str | None
     digest: Digest | None
+    origin: str | None
     error: FailureView | None
     refresh: RefreshView | None
     rego: str | UnsetType = UNSET
@@ -206,3 +210,51 @@ class PexipAnswer(Struct, frozen=True, omit_defaults=True):
     action: str = field(default="")
     result: msgspec.Raw = field(default_factory=lambda: msgspec.Raw(b"{}"))
     decision_id: str = ""
+
+
+# Git.
+
+
+class GitFailure(Struct, frozen=True):
+    """A policy of a Git repository that could not be published; its last good revision answers."""
+
+    policy: str
+    message: str
+
+
+class GitView(Struct, frozen=True):
+    """How a Git repository is doing: waiting, syncing, ready or failing.
+
+    ``commit`` is the one whose policies are published. ``published`` and the other counts are of the last look that
+    found something new.
+    """
+
+    repository: str
+    url: str
+    branch: str
+    folder: str
+    deleted_policies: str
+    interval: float
+    state: str
+    commit: str | None
+    last_attempt: datetime | None
+    last_success: datetime | None
+    next_attempt: datetime | None
+    error: str | None
+    failures: int
+    seconds: float | None
+    published: int
+    unchanged: int
+    failed: int
+    deleted: int
+    kept: int
+    marked: int
+    skipped: int
+    broken: list[GitFailure]
+    warnings: list[str]
+
+
+class GitList(Struct, frozen=True):
+    """All Git repositories that are followed."""
+
+    repositories: list[GitView]

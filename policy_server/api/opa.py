@@ -14,12 +14,14 @@ from policy_server.api.drafts import read_members
 from policy_server.api.metrics import Metrics
 from policy_server.api.parts import ApiOptions, Find
 from policy_server.api.request import ApiRequest, Headers, read_body, refused
+from policy_server.auth.gate import require
 from policy_server.engine.catalog import Ready
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.versions import Versions
 from policy_server.model.decision import Decision, Question
 from policy_server.model.errors import PolicyServerError
 from policy_server.model.policy import PolicyId
+from policy_server.model.principal import Role
 
 DEEPEST: Final = 32
 """How many parts of a path may belong to a package; deeper ones are looked up in its document."""
@@ -59,6 +61,7 @@ class DataApi:
         named = self._named(path, query.text(req, "repository"), query.text(req, "version"))
         if named is not None:
             policy, rest = named
+            require(req.principal, Role.EVALUATE, policy.repository)
             ready = self._find(policy)
             entrypoint, rest = entry_of(ready.revision.manifest.entrypoints, rest)
             decision = self._decide(req, policy, entrypoint, given)

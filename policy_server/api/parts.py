@@ -25,6 +25,7 @@ from policy_server.ports import Clock, Publisher, Store
 from policy_server.publishing.rehearsal import Rehearsal
 from policy_server.publishing.schema import OutputSchemas
 from policy_server.refresh.refresher import Refresher
+from policy_server.sources.git_requests import GitRequests
 
 Find = Callable[[PolicyId], Ready]
 """The catalog's: what answers for a policy in this worker, or why nothing does."""
@@ -72,9 +73,9 @@ class Parts:
 
     ``subsystems`` are named statuses that health pages show but that never make
     the server unready: the toolkit, background work, feeds. ``explainer`` is None
-    where nobody may ask for explanations. ``gate`` knows callers; by default everybody
-    may do everything. ``tokens`` are made of the store when they are not given. ``managed``
-    says where a policy is edited when that is not here.
+    where nobody may ask for explanations, ``git`` where no Git repositories are followed.
+    ``gate`` knows callers; by default everybody may do everything. ``tokens`` are made of
+    the store when they are not given. ``managed`` says where a policy is edited when that is not here.
     """
 
     answers: Answers
@@ -98,3 +99,4 @@ class Parts:
     gate: Gate = field(default_factory=lambda: Gate(proxies=Proxies(())))
     tokens: Tokens | None = None
     managed: Managed = lambda _policy: None
+    git: GitRequests | None = None

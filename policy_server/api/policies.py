@@ -100,6 +100,7 @@ def _view(record: PolicyRecord, refresh: RefreshState | None, extras: Extras) ->
         revision=None if revision is None else revision.number,
         dialect=None if revision is None else str(revision.manifest.dialect),
         digest=None if revision is None else revision.digest,
+        origin=None if revision is None else revision.source.origin,
         error=None if failure is None else FailureView(failure.code, failure.message, failure.at),
         refresh=None if refresh is None else refresh_view(refresh),
         rego=(revision.source.rego if revision else "") if extras.rego else UNSET,

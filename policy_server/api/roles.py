@@ -54,16 +54,21 @@ ROLES: Final[Mapping[str, Need]] = {
     "data": Role.READ,
     "check": Role.EDIT,
     "put": Role.PUBLISH,
-    "put_data": Role.PUBLISH,
+    "put_data": Role.EDIT,
     "delete": Role.PUBLISH,
     "rollback": Role.PUBLISH,
     "audit": Role.ADMIN,
-    # Front doors. Their addresses name no repository.
-    "data_get": Role.EVALUATE,
-    "data_post": Role.EVALUATE,
-    "access_evaluation": Role.EVALUATE,
-    "access_evaluations": Role.EVALUATE,
+    # Front doors.
+    "data_get": Narrow(Role.EVALUATE),
+    "data_post": Narrow(Role.EVALUATE),
+    "access_evaluation": Narrow(Role.EVALUATE),
+    "access_evaluations": Narrow(Role.EVALUATE),
     "authzen_configuration": Open.EVERYBODY,
+    # Git. A push hook shows its own secret.
+    "git": Role.ADMIN,
+    "git_repository": Role.READ,
+    "git_sync": Role.PUBLISH,
+    "git_hook": Open.EVERYBODY,
     # Bundles. A verifier fetches the key without a token; what is imported is known only when the bundle was read.
     "key": Open.EVERYBODY,
     "export": Role.READ,

@@ -15,6 +15,7 @@ from policy_server.api.editing import Editing
 from policy_server.api.errors import ErrorAnswers, Noted, Shape
 from policy_server.api.evaluation import Asking, Evaluation, Validation
 from policy_server.api.events import Deliveries, Events
+from policy_server.api.git import Git
 from policy_server.api.health import HealthPages, Readiness
 from policy_server.api.history import History
 from policy_server.api.locks import Locks
@@ -32,6 +33,7 @@ from policy_server.api.table import Param, Route
 from policy_server.api.tokens import TokenPages
 from policy_server.auth.tokens import Tokens
 from policy_server.publishing.locks import PolicyLocks
+from policy_server.sources.git_requests import GitRequests
 
 _POLICY: Final = "/policy/{repository}/{group}/{policy}/{version}"
 _SERVICE: Final = Shape.SERVICE
@@ -107,6 +109,23 @@ def _access() -> tuple[Route, ...]:
     )  # fmt: skip
 
 
+def _git() -> tuple[Route, ...]:
+    """Git repositories and their push hooks."""
+    wait = Param("wait", "Seconds to wait for it, 0 to 30; 10 without it.", "integer")
+    return (
+        Route("GET", "/v1/git", Git, "git", "List the Git repositories and how each is doing.", "Git",
+              answer=models.GitList, faults=(503,)),
+        Route("GET", "/v1/git/{repository}", Git, "git_repository", "How one Git repository is doing.", "Git", "item",
+              answer=models.GitView, faults=(404, 503)),
+        Route("POST", "/v1/git/{repository}/sync", Git, "git_sync",
+              "Synchronise now; 202 when that is not over in time.", "Git", "sync", answer=models.GitView,
+              params=(wait,), faults=(400, 404, 503)),
+        Route("POST", "/v1/git/{repository}/hook", Git, "git_hook",
+              "For push hooks of GitHub, GitLab, Gitea, Forgejo and Bitbucket: synchronise soon.", "Git", "hook",
+              answer=models.GitView, faults=(403, 404, 413, 503)),
+    )  # fmt: skip
+
+
 def _events() -> tuple[Route, ...]:
     """Subscribers, the feed of changes, and deliveries."""
     notify, one, tag = f"{_POLICY}/notifychange", f"{_POLICY}/notifychange/{{subscriber}}", "Events"
@@ -171,6 +190,7 @@ ROUTES: Final = (
     *DOORS,
     *_access(),
     *_events(),
+    *_git(),
     _page("/livez", "livez", HealthPages, "Is the process alive?", models.Health),
     _page("/readyz", "readyz", HealthPages, "Can it decide? Add ?verbose for every check.", models.Health, 503),
     _page("/liveness", "liveness", HealthPages, "Like /livez, in the policy service's shape.", models.ServiceHealth),
@@ -223,6 +243,7 @@ def make_resources(parts: Parts) -> Mapping[type, object]:
         AuditTrail(store.audit),
         DataApi(parts.versions, parts.find, parts.evaluator, options, parts.metrics),
         AccessApi(parts.find, parts.evaluator, options, parts.metrics),
+        Git(parts.git or GitRequests((), store.cache, parts.clock), max_body=options.max_body),
         HealthPages(readiness),
         MetricsPage(parts.metrics),
         OpenApiDocument(served(options)),

@@ -14,6 +14,7 @@ from policy_server.cli import (
     doctor,
     evaluate,
     events,
+    git,
     output,
     policies,
     rego,
@@ -54,6 +55,7 @@ app.add_typer(policies.app, name="policies")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(events.app, name="events")
+app.add_typer(git.app, name="git")
 app.add_typer(state.db, name="db")
 app.add_typer(toolkit.app, name="toolkit")
 app.add_typer(config.app, name="config")

@@ -89,8 +89,9 @@ Made by `policy-server config reference`; a test compares. Defaults < file < env
 The variables of the policy service are understood: `HTTP_HOST`, `HTTP_PORT`, `HTTP_IDLE_TIMEOUT`, `LOG_LEVEL`,
 `METRICS_ADDR`, `EXTERNAL_HTTP_ADDR`, `REFRESHER_POLL_INTERVAL`, `SIGNER_ADDR`, `CACHE_ADDR`, `TASK_ADDR`,
 `DID_RESOLVER_ADDR`, `OCM_ADDR`, `AUTO_IMPORT_POLL_INTERVAL`, `AUTH_ENABLED`, `AUTH_JWK_URL`, `AUTH_REFRESH_INTERVAL`,
-`IP_FILTER_ENABLE`, `IP_FILTER_ALLOWED_IPS`, `OAUTH_CLIENT_ID`, `OAUTH_CLIENT_SECRET` and `OAUTH_TOKEN_URL` mean what
-they mean there ([auth.md](auth.md) tells what is stricter here); `WEB_CONCURRENCY` sets the workers.
-`POLICY_REPOSITORY_CLONE_URL` stops the start, because this release does not have what it asks for and ignoring it
-would be dangerous; the others give a warning. `POLICY_TOKEN` is read by commands, not by the server.
+`IP_FILTER_ENABLE`, `IP_FILTER_ALLOWED_IPS`, `OAUTH_CLIENT_ID`, `OAUTH_CLIENT_SECRET`, `OAUTH_TOKEN_URL`,
+`NATS_ADDR` and `NATS_SUBJECT` mean what they mean there ([auth.md](auth.md) tells what is stricter here);
+`WEB_CONCURRENCY` sets the workers. `POLICY_REPOSITORY_CLONE_URL`, its companions and `SYNC_INTERVAL` name a Git
+repository ([git.md](git.md)), `MONGO_ADDR` and its companions the store. `POLICY_TOKEN` is read by commands, not by
+the server.
 """

@@ -18,11 +18,13 @@ PolicyServerError
 │   ├── ValueNotFound
 │   ├── DeliveryNotFound
 │   ├── TokenNotFound
+│   ├── RepositoryNotFound
 │   └── KeyNotFound
 ├── Refused                   HTTP 403 / 409
 │   ├── PolicyLocked
 │   ├── AlreadyLocked
 │   ├── NotLocked
+│   ├── HookRefused
 │   ├── RefreshRunning        HTTP 409
 │   ├── AlreadyExists         HTTP 409
 │   ├── ManagedElsewhere      HTTP 409
@@ -206,6 +208,12 @@ class TokenNotFound(NotFound):
     slug = "token-not-found"
 
 
+class RepositoryNotFound(NotFound):
+    """No such Git repository is set."""
+
+    slug = "repository-not-found"
+
+
 class KeyNotFound(NotFound):
     """There is no such key."""
 
@@ -235,6 +243,12 @@ class NotLocked(Refused):
     """The policy is unlocked."""
 
     slug = "not-locked"
+
+
+class HookRefused(Refused):
+    """The push hook does not carry the signature that the repository's hook_secret makes."""
+
+    slug = "hook-refused"
 
 
 class RefreshRunning(Refused):

@@ -59,20 +59,42 @@ class SourcePublisher:
         self._turns = turns or Turns(store, clock)
         self._journal = Journal(store.audit, clock)
 
+    def compile(self, source: PolicySource, *, known: CompiledPolicy | None = None) -> CompiledPolicy:
+        """Check, compile and load a source aside, for ``publish``; nothing is written.
+
+        ``known`` is what was made of the same Rego, for the same package, before.
+
+        Raises:
+            PublishError: the source is at fault.
+            ToolkitError: the compiler is.
+        """
+        source = tidy(source)
+        check_source(source)
+        with self._turns.alone(source.id):
+            compiled = known or self._compiled(source)
+            self._prove(compiled.wasm, source.data)
+        return compiled
+
     def publish(
-        self, source: PolicySource, *, author: str, condition: Condition | None = None, keep_failure: bool = True
+        self,
+        source: PolicySource,
+        *,
+        author: str,
+        condition: Condition | None = None,
+        keep_failure: bool = True,
+        compiled: CompiledPolicy | None = None,
     ) -> Revision:
         """Make a source the active revision; the same content again changes nothing.
 
         Fetched data stays as long as the data-config asks for the same.
+        ``compiled`` is what ``compile`` made of this source, when that was done before.
 
         Raises:
             PublishError: the source is at fault; recorded on the policy if ``keep_failure``.
             ToolkitError: the compiler is; recorded too.
         """
-        return self._publish(
-            source, _Order(author=author, data=source.data, condition=condition, keep_failure=keep_failure)
-        )
+        order = _Order(author=author, data=source.data, condition=condition, keep_failure=keep_failure)
+        return self._publish(source, order, compiled)
 
     def publish_data(self, policy: PolicyId, data: str, *, author: str, condition: Condition | None = None) -> Revision:
         """Give the active revision new data.
@@ -145,7 +167,7 @@ class SourcePublisher:
         log.warning("%s: not published: %s", policy, message, extra=_fields("publish.failed", policy, author))
         self._announce()
 
-    def _publish(self, source: PolicySource, order: _Order) -> Revision:
+    def _publish(self, source: PolicySource, order: _Order, compiled: CompiledPolicy | None = None) -> Revision:
         source = tidy(source)
         with self._turns.alone(source.id):
             self._ask_early(source, order)
@@ -153,7 +175,7 @@ class SourcePublisher:
                 for warning in check_source(source):
                     fields = _fields("publish.warning", source.id, order.author)
                     log.warning("%s: %s", source.id, warning, extra=fields)
-                revision, before = self._swap(source, self._compiled(source), order)
+                revision, before = self._swap(source, compiled or self._compiled(source), order)
             except (PublishError, ToolkitError) as error:
                 digest = source_digest(source)
                 if order.keep_failure:

@@ -65,6 +65,7 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
         explain=False,
         signer=None,
         issuers=(),
+        git=None,
         **options,
     ) -> Server:
         store = store or MemoryStore()
@@ -103,6 +104,7 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
             subsystems=subsystems or {},
             explainer=Explainer(evaluator, workshop.toolkit, workshop.registry) if explain else None,
             subscriptions=Subscriptions(store, webhooks, NetworkGuard(networks), now),
+            git=git,
         )
         catalog.sync()
         return Server(Client(make_app(parts)), store, publisher, catalog, parts)

@@ -11,6 +11,7 @@ from policy_server.api import counts
 
 EVERYTHING = """
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from policy_server.api import counts
 
@@ -39,6 +40,9 @@ for sink in ("webhook", "http", "nats"):
     for result in ("delivered", "retry", "dead"):
         metrics.delivery(sink, result)
 metrics.waiting(3)
+for number in range(100):
+    for ok in (True, False):
+        metrics.git_sync(f"some-rather-long-name-of-a-repository-{number}", ok, datetime.now(UTC))
 files = sorted(directory.iterdir())
 print([(file.name.split("_")[0], file.stat().st_size == counts.SIZE) for file in files], metrics.render().count(b"405"))
 """

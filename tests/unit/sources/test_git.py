@@ -1,0 +1,578 @@
+"""What is pushed to a Git repository becomes policies, and what happens to it there happens to them."""
+
+import os
+import pwd
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from git_server import Daemon, Ssh, Web, Work, git, make_work, need_git
+
+from policy_server.model.errors import Busy, PolicyNotFound, ToolkitMissing
+from policy_server.model.git import GitCondition
+from policy_server.model.policy import CompiledPolicy, PolicyFilter, PolicyId, PolicySource, PolicyState
+from policy_server.model.status import State
+from policy_server.publishing.publisher import SourcePublisher
+from policy_server.sources.git import GitFeed, GitLimits
+from policy_server.sources.git_config import read_repositories
+from policy_server.sources.git_requests import GitRequests
+from policy_server.storage.memory import MemoryStore
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ID = PolicyId("policies", "g", "n", "1.0")
+CONFIG = '{"url": "https://h.test/x", "method": "GET", "period": "1h"}'
+Feed = Callable[..., GitFeed]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    """An empty repository, and a clone to work in."""
+    need_git()
+    return make_work(tmp_path)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """A Git server."""
+    need_git()
+    server = Daemon(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Web]:
+    """A Git server that speaks HTTP."""
+    need_git()
+    server = Web(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_feed(publisher: SourcePublisher, store: MemoryStore, tmp_path: Path) -> Feed:
+    """Make feeds; settings of the repository by name."""
+
+    def make(url: str, *, limits: GitLimits | None = None, name: str = "policies", **table: object) -> GitFeed:
+        (repository,) = read_repositories({name: {"url": url, **table}}).items
+        limits = limits or GitLimits(timeout=10, deadline=30)
+        return GitFeed(repository, publisher, store, tmp_path / "state", clock=lambda: AT, limits=limits)
+
+    return make
+
+
+@pytest.fixture
+def feed(make_feed: Feed, daemon: Daemon, work: Work) -> GitFeed:
+    """A feed of the repository."""
+    return make_feed(daemon.url(work))
+
+
+def test_a_policy_directory_becomes_a_policy_that_remembers_its_commit(
+    feed: GitFeed, work: Work, store: MemoryStore
+) -> None:
+    """All five files arrive; the origin names directory and commit."""
+    work.write("deep/g/n/1.0", data='{"a": 1}', data_config=CONFIG, output_schema="{}", export_config='{"key": "k"}')
+    commit = work.push()
+
+    state = feed.sync()
+
+    active = store.get(ID).revision
+    assert (state.condition, state.commit, state.counts.published) == (GitCondition.READY, commit, 1)
+    assert active is not None
+    assert (active.author, active.data) == ("git:policies", '{"a": 1}')
+    assert active.source.origin == f"git:policies/deep/g/n/1.0@{commit}"
+    assert (active.source.data_config, active.source.output_schema) == (CONFIG, "{}")
+    assert active.source.export_config == '{"key": "k"}'
+
+
+def test_nothing_is_fetched_while_the_commit_is_the_same(feed: GitFeed, work: Work, daemon, store, tmp_path) -> None:
+    """The second look only asks for the newest commit, and writes nothing."""
+    work.write("g/n/1.0")
+    work.push()
+    feed.sync()
+    stamp = store.stamp()
+    (tmp_path / "state").rmdir()  # a fetch would make it again
+
+    state = feed.sync()
+
+    assert (state.error, store.stamp(), (tmp_path / "state").exists()) == (None, stamp, False)
+    assert state.counts.published == 1
+
+
+def test_a_policy_that_is_not_touched_keeps_its_revision_and_commit(feed: GitFeed, work: Work, store) -> None:
+    """Each policy remembers the commit that brought its content."""
+    work.write("g/n/1.0")
+    first = work.push()
+    feed.sync()
+    work.write("g/other/1.0")
+    work.push()
+
+    state = feed.sync()
+
+    assert (state.counts.published, state.counts.unchanged) == (1, 1)
+    assert (store.get(ID).revision.number, store.get(ID).revision.source.origin[-40:]) == (1, first)
+
+
+def test_a_restart_publishes_nothing(make_feed: Feed, daemon: Daemon, work: Work, store: MemoryStore) -> None:
+    """A new feed sees that the store has this very source."""
+    work.write("g/n/1.0")
+    work.push()
+    make_feed(daemon.url(work)).sync()
+    stamp = store.stamp()
+
+    state = make_feed(daemon.url(work)).sync()
+
+    assert (state.counts.unchanged, store.stamp()) == (1, stamp)
+
+
+def test_a_broken_policy_keeps_its_last_good_revision_and_the_others_go_on(feed: GitFeed, work: Work, store) -> None:
+    """The state names it and says why."""
+    work.write("g/n/1.0", "package g.n\n\nx := 1\n")
+    work.write("g/other/1.0", "package g.other\n\nx := 1\n")
+    work.push()
+    feed.sync()
+    work.write("g/n/1.0", "package g.n\n\nx := \n")
+    work.write("g/other/1.0", "package g.other\n\nx := 2\n")
+    work.push()
+
+    state = feed.sync()
+
+    broken, other = store.get(ID), store.get(PolicyId("policies", "g", "other", "1.0"))
+    assert (broken.state, broken.revision.source.rego) == (PolicyState.STALE, "package g.n\n\nx := 1\n")
+    assert (other.state, other.revision.number) == (PolicyState.READY, 2)
+    assert (state.counts.published, state.counts.failed, state.broken[0][0]) == (1, 1, str(ID))
+    assert "policy.rego:4" in state.broken[0][1]
+
+
+def test_nothing_is_published_before_everything_is_compiled(make_feed, daemon, work: Work, publisher, store) -> None:
+    """While the last policy is compiled, the store still has the old revision of the first one."""
+    work.write("g/a/1.0")
+    work.write("g/b/1.0")
+    work.push()
+    feed = make_feed(daemon.url(work))
+    feed.sync()
+    for name in "ab":
+        work.write(f"g/{name}/1.0", f"package g.{name}\n\nx := 2\n")
+    work.push()
+    numbers: list[int] = []
+    compile_one = publisher.compile
+
+    def compile_and_look(source: PolicySource, **known: object) -> CompiledPolicy:
+        numbers.append(store.get(PolicyId("policies", "g", "a", "1.0")).revision.number)
+        return compile_one(source, **known)
+
+    publisher.compile = compile_and_look
+    feed.sync()
+
+    assert numbers == [1, 1]
+    assert store.get(PolicyId("policies", "g", "a", "1.0")).revision.number == 2
+
+
+@pytest.mark.parametrize(("mode", "left"), [("delete", None), ("keep", PolicyState.READY), ("mark", PolicyState.STALE)])
+def test_what_is_gone_from_git_is_deleted_kept_or_marked(make_feed, daemon, work: Work, store, mode, left) -> None:
+    """As it is set; what is marked or kept goes on answering, and comes back when it is back."""
+    work.write("g/n/1.0")
+    work.write("g/stays/1.0")
+    work.push()
+    feed = make_feed(daemon.url(work), deleted=mode)
+    feed.sync()
+    work.remove("g/n")
+    work.push()
+
+    counts = feed.sync().counts
+
+    assert {"delete": counts.deleted, "keep": counts.kept, "mark": counts.marked}[mode] == 1
+    if left is None:
+        with pytest.raises(PolicyNotFound):
+            store.get(ID)
+    else:
+        assert (store.get(ID).state, store.get(ID).revision is None) == (left, False)
+    work.write("g/n/1.0")
+    work.push()
+    feed.sync()
+    assert store.get(ID).state is PolicyState.READY
+
+
+def test_policies_of_others_in_the_same_repository_are_left_alone(feed: GitFeed, work: Work, publisher, store) -> None:
+    """Only what came from Git is deleted."""
+    theirs = PolicyId("policies", "g", "theirs", "1.0")
+    publisher.publish(PolicySource(theirs, "package g.theirs\n\nx := 1\n", origin="api"), author="ada")
+    work.write("g/n/1.0")
+    work.push()
+
+    feed.sync()
+
+    assert store.get(theirs).state is PolicyState.READY
+
+
+def test_locks_are_kept(feed: GitFeed, work: Work, store: MemoryStore) -> None:
+    """A new revision of a locked policy is locked."""
+    work.write("g/n/1.0")
+    work.push()
+    feed.sync()
+    store.lock(ID, AT)
+    work.write("g/n/1.0", "package g.n\n\nx := 2\n")
+    work.push()
+
+    feed.sync()
+
+    assert (store.get(ID).locked, store.get(ID).revision.number) == (True, 2)
+
+
+def test_fetched_data_and_git_do_not_fight(feed: GitFeed, work: Work, publisher, store: MemoryStore) -> None:
+    """Fetched data survives further looks and a change of the Rego; a change of its configuration ends it."""
+    work.write("g/n/1.0", data='{"from": "git"}', data_config=CONFIG)
+    work.push()
+    feed.sync()
+    publisher.publish_data(ID, '{"from": "refresh"}', author="refresh")
+    stamp = store.stamp()
+    feed.sync()
+    assert store.stamp() == stamp
+
+    work.write("g/n/1.0", "package g.n\n\nx := 2\n", data='{"from": "git"}', data_config=CONFIG)
+    work.push()
+    feed.sync()
+    assert store.get(ID).revision.data == '{"from": "refresh"}'
+
+    work.write("g/n/1.0", data='{"from": "git"}', data_config=CONFIG.replace("/x", "/y"))
+    work.push()
+    feed.sync()
+    assert store.get(ID).revision.data == '{"from": "git"}'
+
+
+def test_git_wins_over_a_change_made_here(feed: GitFeed, work: Work, publisher, store: MemoryStore) -> None:
+    """What somebody published over it is put back at the next look, though no commit is new."""
+    work.write("g/n/1.0")
+    work.push()
+    feed.sync()
+    publisher.publish(PolicySource(ID, "package g.n\n\nmine := 1\n", origin="api"), author="ada")
+
+    feed.sync()
+
+    assert store.get(ID).revision.author == "git:policies"
+
+
+def test_a_forced_push_is_followed(feed: GitFeed, work: Work, store: MemoryStore) -> None:
+    """History that was rewritten is no obstacle."""
+    work.write("g/n/1.0", "package g.n\n\nx := 1\n")
+    work.push()
+    work.write("g/n/1.0", "package g.n\n\nx := 2\n")
+    work.push()
+    feed.sync()
+    git("checkout", "-q", "--orphan", "again", cwd=work.directory)
+    work.write("g/n/1.0", "package g.n\n\nx := 3\n")
+    commit = work.push("--force")
+
+    state = feed.sync()
+
+    assert (state.commit, store.get(ID).revision.source.rego) == (commit, "package g.n\n\nx := 3\n")
+
+
+def test_branch_and_folder_choose_what_is_followed(make_feed: Feed, daemon: Daemon, work: Work, store) -> None:
+    """What lies elsewhere is not there."""
+    work.write("g/wrong/1.0")
+    work.push()
+    work.write("production/eu/g/n/1.0")
+    work.push(branch="release/1")
+
+    make_feed(daemon.url(work), branch="release/1", folder="/production/eu/").sync()
+
+    assert [record.id for record in store.find(PolicyFilter(), limit=10).records] == [ID]
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ({"branch": "nowhere"}, "no branch nowhere"),
+        ({"folder": "nowhere"}, "no directory nowhere"),
+        ({"folder": "g/n/1.0/policy.rego"}, "no directory g/n/1.0/policy.rego"),
+    ],
+)
+def test_a_branch_or_folder_that_is_not_there_changes_nothing(make_feed, daemon, work, store, table, told) -> None:
+    """A typing mistake must not delete all policies."""
+    work.write("g/n/1.0")
+    work.push()
+    make_feed(daemon.url(work)).sync()
+
+    state = make_feed(daemon.url(work), **table).sync()
+
+    assert state.condition is GitCondition.FAILING
+    assert told in state.error
+    assert store.get(ID).state is PolicyState.READY
+
+
+def test_an_unreachable_server_is_told_and_asked_less_and_less(
+    feed: GitFeed, daemon: Daemon, work: Work, store
+) -> None:
+    """What is published goes on; the first success ends it."""
+    work.write("g/n/1.0")
+    commit = work.push()
+    feed.sync()
+    daemon.stop()
+
+    states = [feed.sync() for _ in range(9)]
+
+    assert [state.failures for state in states] == list(range(1, 10))
+    pauses = [(state.next_attempt - AT).total_seconds() for state in states]
+    assert pauses == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    assert "cannot be reached" in states[-1].error
+    assert (states[-1].commit, store.get(ID).state) == (commit, PolicyState.READY)
+    requests = GitRequests([feed.repository], store.cache, lambda: AT)
+    assert requests.status().state is State.DEGRADED
+    daemon.start()
+    assert (feed.sync().error, requests.status().state) == (None, State.READY)
+
+
+def test_a_file_of_100_megabytes_is_refused_and_the_others_go_on(feed: GitFeed, work: Work, store) -> None:
+    """With a server that leaves it out."""
+    _with_large_file(work)
+
+    state = feed.sync()
+
+    assert (state.counts.published, state.counts.failed) == (1, 1)
+    assert "data.json: is larger than the 67108864 bytes that are allowed" in state.broken[0][1]
+    assert store.get(PolicyId("policies", "g", "small", "1.0")).state is PolicyState.READY
+
+
+def test_a_file_of_100_megabytes_is_passed_over_when_a_server_sends_it(feed: GitFeed, work: Work, store) -> None:
+    """With a server that cannot leave it out."""
+    git("config", "uploadpack.allowFilter", "false", cwd=work.bare)
+    _with_large_file(work)
+
+    state = feed.sync()
+
+    assert (state.counts.published, state.counts.failed) == (1, 1)
+    assert "data.json: is larger than the 67108864 bytes that are allowed" in state.broken[0][1]
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        (GitLimits(received=2000), "POLICY_GIT_MAX_BYTES"),
+        (GitLimits(files=5), "5 are allowed"),
+        (GitLimits(policies=1), "POLICY_GIT_MAX_POLICIES"),
+    ],
+)
+def test_too_much_is_refused_whole(make_feed: Feed, daemon, work: Work, store, limits: GitLimits, told: str) -> None:
+    """Nothing is published of a commit that is larger than allowed."""
+    work.write("g/n/1.0")
+    work.write("g/other/1.0", data=f'{{"noise": "{os.urandom(4000).hex()}"}}')
+    work.push()
+
+    state = make_feed(daemon.url(work), limits=limits).sync()
+
+    assert told in state.error
+    assert store.stamp() == 0
+
+
+def test_links_submodules_and_strange_places_are_skipped_with_the_reason(feed: GitFeed, work: Work, store) -> None:
+    """Nothing outside of the commit is ever read."""
+    work.write("g/n/1.0")
+    (work.directory / "g/secret/1.0").mkdir(parents=True)
+    (work.directory / "g/secret/1.0/policy.rego").symlink_to("/etc/passwd")
+    (work.directory / "linked").symlink_to("g")
+    (work.directory / "policy.rego").write_text("package x\n")
+    (work.directory / "g/alone/1.0").mkdir(parents=True)
+    (work.directory / "g/alone/1.0/data.json").write_text("{}")
+    work.write("twice/g/n/1.0")
+    head = "c" * 40
+    git("add", "-A", cwd=work.directory)
+    git("update-index", "--add", "--cacheinfo", f"160000,{head},module", cwd=work.directory)
+    git("commit", "-q", "-m", "strange", cwd=work.directory)
+    git("push", "-q", "origin", "HEAD:refs/heads/main", cwd=work.directory)
+
+    state = feed.sync()
+
+    told = "\n".join(state.warnings)
+    for part in (
+        "linked: is a link",
+        "module: is a submodule",
+        "policy.rego: lies too high",
+        "g/alone/1.0: has data.json, but no policy.rego",
+        "twice/g/n/1.0/policy.rego: is the policy policies/g/n/1.0 too; g/n/1.0 is used",
+    ):
+        assert part in told
+    assert (state.counts.published, state.counts.failed) == (1, 1)
+    assert "is a link or a module" in state.broken[0][1]
+
+
+def test_when_the_compiler_is_missing_the_commit_is_looked_at_again(feed, work: Work, publisher, store) -> None:
+    """It was not the source's fault."""
+    work.write("g/n/1.0")
+    work.push()
+    compile_one = publisher.compile
+
+    def fail(_source: PolicySource, **_known: object) -> CompiledPolicy:
+        raise ToolkitMissing
+
+    publisher.compile = fail
+    assert feed.sync().counts.failed == 1
+    publisher.compile = compile_one
+
+    assert feed.sync().counts.published == 1
+
+
+def test_two_processes_do_not_synchronise_one_repository_at_a_time(feed: GitFeed, store: MemoryStore) -> None:
+    """A lease in the store decides."""
+    assert store.acquire("git:policies", "other", until=AT + timedelta(minutes=1), at=AT)
+
+    with pytest.raises(Busy):
+        feed.sync()
+
+
+def test_http_with_a_token_from_a_file(make_feed: Feed, web: Web, work: Work, tmp_path: Path) -> None:
+    """The file is read each time, so that the token can be changed."""
+    web.users = {"x-access-token": "new"}
+    work.write("g/n/1.0")
+    work.push()
+    token = tmp_path / "token"
+    token.write_text("old\n")
+    feed = make_feed(web.url(work), token_file=str(token))
+
+    before = feed.sync()
+    token.write_text("new\n")
+    after = feed.sync()
+
+    assert "does not accept the credentials" in before.error
+    assert (after.error, after.counts.published) == (None, 1)
+
+
+def test_http_with_user_and_password(make_feed: Feed, web: Web, work: Work) -> None:
+    """As HTTP Basic; a wrong password is told and not repeated."""
+    web.users = {"ada": "right"}
+    work.write("g/n/1.0")
+    work.push()
+
+    assert make_feed(web.url(work), user="ada", password="right").sync().error is None
+    error = make_feed(web.url(work), user="ada", password="hush-hush").sync().error
+    assert "does not accept the credentials" in error
+    assert "hush" not in error
+
+
+@pytest.fixture
+def ssh(tmp_path: Path) -> Iterator[Ssh]:
+    """A Git server behind SSH."""
+    need_git()
+    server = Ssh(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_ssh_with_a_key(make_feed: Feed, ssh: Ssh, work: Work, relative: bool) -> None:
+    """The host's key must be known, and ours must be the right one; paths may begin at the user's home."""
+    work.write("g/n/1.0")
+    commit = work.push()
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    url = ssh.url(work)
+    if relative:
+        url = url.replace(str(work.bare), f"/~/{os.path.relpath(work.bare, home)}")
+
+    state = make_feed(url, ssh_key=str(ssh.key), known_hosts=str(ssh.known_hosts)).sync()
+
+    assert (state.error, state.commit) == (None, commit)
+
+
+def test_ssh_trusts_no_host_it_does_not_know(make_feed: Feed, ssh: Ssh, work: Work, tmp_path: Path) -> None:
+    """Nobody is asked; the error says what ssh said."""
+    work.push()
+    (tmp_path / "nobody").touch()
+
+    state = make_feed(ssh.url(work), ssh_key=str(ssh.key), known_hosts=str(tmp_path / "nobody")).sync()
+
+    assert "Host key verification failed" in state.error
+
+
+def test_ssh_with_a_wrong_key(make_feed: Feed, ssh: Ssh, work: Work) -> None:
+    """The host's key is no user's."""
+    work.push()
+
+    state = make_feed(ssh.url(work), ssh_key=str(ssh.key.with_name("host")), known_hosts=str(ssh.known_hosts)).sync()
+
+    assert "Permission denied" in state.error
+
+
+def test_redirects_are_refused(make_feed: Feed, web: Web, work: Work) -> None:
+    """No server sends us, or our credentials, elsewhere."""
+    web.redirect = "http://127.0.0.1:9"
+
+    state = make_feed(web.url(work), user="ada", password="right").sync()
+
+    assert "redirects" in state.error
+
+
+def test_a_web_page_is_no_repository(make_feed: Feed, web: Web, work: Work) -> None:
+    """Nor is a server without Git behind it."""
+    web.plain = True
+
+    assert "is no Git repository" in make_feed(web.url(work)).sync().error
+
+
+def test_a_repository_that_is_not_there(make_feed: Feed, web: Web, daemon: Daemon, work: Work) -> None:
+    """Both kinds of server have their way of saying so."""
+    assert "is no Git repository" in make_feed(web.url(work).replace("policies", "other")).sync().error
+    assert make_feed(daemon.url(work).replace("policies", "other")).sync().error is not None
+
+
+def test_an_empty_repository_is_told(feed: GitFeed) -> None:
+    """There is no commit yet."""
+    assert "no commit yet" in feed.sync().error
+
+
+def test_versions_with_the_same_rego_are_compiled_once(feed: GitFeed, work: Work, publisher, store) -> None:
+    """Each with its own data."""
+    for version in ("1", "2", "3"):
+        work.write(f"g/n/{version}", "package g.n\n\nx := data.v\n", data=f'{{"v": {version}}}')
+    work.push()
+    known: list[bool] = []
+    compile_one = publisher.compile
+
+    def compile_and_look(source: PolicySource, **also: object) -> CompiledPolicy:
+        known.append(also["known"] is not None)
+        return compile_one(source, **also)
+
+    publisher.compile = compile_and_look
+    feed.sync()
+
+    assert known == [False, True, True]
+    assert [store.get(PolicyId("policies", "g", "n", v)).revision.data for v in "123"] == [
+        '{"v": 1}',
+        '{"v": 2}',
+        '{"v": 3}',
+    ]
+
+
+def test_who_watches_hears_of_requests(make_feed: Feed, daemon: Daemon, work: Work, store, publisher, tmp_path) -> None:
+    """A request in the store, from any process, is answered by whoever watches."""
+    work.write("g/n/1.0")
+    work.push()
+    (repository,) = read_repositories({"policies": {"url": daemon.url(work), "interval": "1h"}}).items
+    feed = GitFeed(repository, publisher, store, tmp_path / "state", poll=0.01)
+    requests = GitRequests([repository], store.cache, lambda: datetime.now(UTC))
+    stop = threading.Event()
+    thread = threading.Thread(target=feed.watch, args=(stop,))
+    thread.start()
+    try:
+        _, first, over = requests.ask("policies", wait=30)
+        work.write("g/n/1.0", "package g.n\n\nx := 2\n")
+        commit = work.push()
+        _, second, again = requests.ask("policies", wait=30)
+    finally:
+        stop.set()
+        thread.join(30)
+
+    assert (over, again, first.commit != commit, second.commit) == (True, True, True, commit)
+
+
+def _with_large_file(work: Work) -> None:
+    work.write("g/small/1.0")
+    work.write("g/n/1.0")
+    with (work.directory / "g/n/1.0/data.json").open("wb") as file:
+        file.write(b'{"a": "')
+        file.truncate(100_000_000)
+    work.push()
