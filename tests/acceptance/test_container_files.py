@@ -188,10 +188,12 @@ def test_databases_are_there_only_when_asked_for(compose: dict[str, dict[str, di
         assert load_settings(environ={"POLICY_STORAGE_URL": url}).database == url
 
 
-def test_the_image_has_the_drivers_of_all_stores(image: Image) -> None:
+def test_the_image_has_the_drivers_of_all_stores_and_of_nats(image: Image) -> None:
     """They are optional only for who installs the wheel."""
     programs = image.inside("/opt/policy-server/bin") / "python"
 
-    asked = subprocess.run([programs, "-c", "import psycopg, pymongo"], capture_output=True, text=True, check=False)
+    asked = subprocess.run(
+        [programs, "-c", "import nats, psycopg, pymongo"], capture_output=True, text=True, check=False
+    )
 
     assert (asked.returncode, asked.stderr) == (0, "")
