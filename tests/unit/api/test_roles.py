@@ -19,11 +19,13 @@ def test_pexips_routes_and_no_others_have_their_own_protection() -> None:
     assert {operation for operation, need in ROLES.items() if need is Open.PEXIP} == pexip
 
 
-def test_only_probes_and_pages_are_open() -> None:
-    """Nothing that has to do with a policy is for everybody."""
-    tags = {route.tag for route in ROUTES if need_of(route.operation) is Open.EVERYBODY}
+def test_only_probes_pages_and_public_keys_are_open() -> None:
+    """Nothing that tells or changes what a policy says is for everybody."""
+    open_ = {route.operation: route.tag for route in ROUTES if need_of(route.operation) is Open.EVERYBODY}
+    others = {operation for operation, tag in open_.items() if tag not in {"Health", "Documentation"}}
 
-    assert tags == {"Health", "Documentation"}
+    # Who verifies a bundle, or looks for the front doors, has no token.
+    assert others == {"key", "authzen_configuration"}
 
 
 def test_whoever_narrows_has_no_repository_in_the_address() -> None:
