@@ -1,15 +1,14 @@
 """Shows Git repositories and synchronises them, here or on a running server."""
 
 import sys
-from pathlib import Path
 from typing import Annotated, cast
 from urllib.parse import quote
 
 import typer
 
 from policy_server.cli import options, output
-from policy_server.cli.client import Answer, open_client
-from policy_server.model.errors import FetchError, RepositoryNotFound
+from policy_server.cli.remote import Place, ask
+from policy_server.model.errors import RepositoryNotFound
 from policy_server.model.values import Json, JsonObject
 
 app = typer.Typer(help="Git repositories: how they are doing, and synchronise them now.", no_args_is_help=True)
@@ -20,65 +19,54 @@ _HEAD = ("REPOSITORY", "STATE", "COMMIT", "LAST SUCCESS", "POLICIES", "FAILED", 
 @app.command()
 def status(
     server: options.Server = None,
+    token: options.Token = None,
     form: options.Output = options.Format.PRETTY,
     config: options.Config = None,
     state_dir: options.StateDir = None,
 ) -> None:
     """List the repositories that are followed, and how each is doing."""
-    settings = options.settings_from(config, state_dir=state_dir) if server is None else None
-    with open_client(settings, server) as client:
-        found = cast(list[JsonObject], _document(client.send("GET", "/v1/git"))["repositories"])
-    _show(found, form)
+    _show(_all(Place(server, token, config, state_dir)), form)
 
 
 @app.command()
 def sync(
     repositories: Annotated[list[str] | None, typer.Argument(help="Their names; all without any.")] = None,
     server: options.Server = None,
+    token: options.Token = None,
     form: options.Output = options.Format.PRETTY,
     config: options.Config = None,
     state_dir: options.StateDir = None,
 ) -> None:
     """Fetch what is new and publish it; exit code 1 when a repository, or one of its policies, fails."""
-    found = _sync_here(repositories, config, state_dir) if server is None else _sync_there(repositories, server)
+    place = Place(server, token, config, state_dir)
+    if server is None:
+        names = _sync_here(repositories, place)
+        found = [ask("GET", f"/v1/git/{quote(name, safe='')}", place).document() for name in names]
+    else:
+        names = repositories or [str(each["repository"]) for each in _all(place)]
+        found = [ask("POST", f"/v1/git/{quote(name, safe='')}/sync?wait=8", place).document() for name in names]
     _show(found, form)
     if any(each["error"] is not None or each["failed"] for each in found):
         sys.exit(1)
 
 
-def _sync_here(names: list[str] | None, config: Path | None, state_dir: Path | None) -> list[JsonObject]:
-    from policy_server.cli.client import LocalClient
+def _all(place: Place) -> list[JsonObject]:
+    return cast(list[JsonObject], ask("GET", "/v1/git", place).document()["repositories"])
+
+
+def _sync_here(names: list[str] | None, place: Place) -> list[str]:
+    """Synchronise in this process; return the names."""
     from policy_server.cli.tools import open_assembly
 
-    settings = options.settings_from(config, state_dir=state_dir)
+    settings = options.settings_from(place.config, state_dir=place.state_dir)
     with open_assembly(settings, writes=True) as assembly:
         feeds = {feed.repository.name: feed for feed in assembly.git}
-        wanted = names or list(feeds)
-        for name in wanted:
+        for name in names or feeds:
             if name not in feeds:
                 raise RepositoryNotFound(f"No Git repository {name} is set.")
-        for name in wanted:
+        for name in names or feeds:
             feeds[name].sync()
-        client = LocalClient(assembly.app())
-        return [_document(client.send("GET", f"/v1/git/{quote(name, safe='')}")) for name in wanted]
-
-
-def _sync_there(names: list[str] | None, server: str) -> list[JsonObject]:
-    with open_client(None, server) as client:
-        if not names:
-            listed = cast(list[JsonObject], _document(client.send("GET", "/v1/git"))["repositories"])
-            names = [str(each["repository"]) for each in listed]
-        return [_document(client.send("POST", f"/v1/git/{quote(name, safe='')}/sync?wait=8")) for name in names]
-
-
-def _document(answer: Answer) -> JsonObject:
-    document = answer.document()
-    if answer.status < 300:
-        return document
-    message = str(document.get("detail") or document.get("message") or document.get("title") or "no reason given")
-    if answer.status == 404:
-        raise RepositoryNotFound(message)
-    raise FetchError(f"The server answers {answer.status}: {message}")
+    return names or list(feeds)
 
 
 def _show(found: list[JsonObject], form: options.Format) -> None:

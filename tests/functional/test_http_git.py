@@ -72,11 +72,13 @@ def test_a_hook_with_the_right_signature_asks_for_a_look(git: Server) -> None:
 def test_a_failing_repository_degrades_and_does_not_stop(git: Server, make_server) -> None:
     """What was published goes on answering."""
     requests = GitRequests(REPOSITORIES[:1], git.store.cache, now)
-    GitStates(git.store.cache, now).save(GitState("a", GitCondition.FAILING, error="cannot be reached"))
+    GitStates(git.store.cache, now).save(
+        GitState("a", GitCondition.FAILING, error="git.internal cannot be reached", failures=3)
+    )
     server = make_server(store=git.store, git=requests, subsystems={"git": requests.status}, pexip_policies=())
 
     answer = server.client.get("/readyz?verbose")
 
     check = next(check for check in answer.json["checks"] if check["name"] == "git")
     assert (answer.status, answer.json["status"]) == (200, "degraded")
-    assert (check["state"], check["message"]) == ("degraded", "a: cannot be reached")
+    assert (check["state"], check["message"]) == ("degraded", "a: 3 attempts failed in a row")
