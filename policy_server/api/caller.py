@@ -7,11 +7,11 @@ from policy_server.audit.caller import ACTOR_KEY, ANONYMOUS, Caller
 
 
 def actor_of(req: falcon.Request) -> str:
-    """Return who asks: the principal that authentication found, or ``anonymous``."""
+    """Return who asks: the user of a command in this process, the principal that authentication found, or nobody."""
+    if req.env.get(ACTOR_KEY):
+        return str(req.env[ACTOR_KEY])
     principal = getattr(req.context, "principal", None)
-    if principal is not None:
-        return str(getattr(principal, "name", principal))
-    return str(req.env.get(ACTOR_KEY) or ANONYMOUS)
+    return ANONYMOUS if principal is None else str(getattr(principal, "name", principal))
 
 
 def caller_of(req: ApiRequest) -> Caller:
