@@ -302,13 +302,7 @@ class Settings(AccessSettings):
         default=5.0,
     )
 
-    signer_url: str = _setting(
-        "Bundles",
-        notation.URL,
-        "The signer service that signs exported bundles; it may hold user and password.",
-        default="",
-        secret=True,
-    )
+    signer_url: str = _setting("Bundles", notation.URL, "The signer service that signs exported bundles.", default="")
     bundle_key: Path | None = _setting(
         "Bundles",
         notation.OPTIONAL_PATH,
