@@ -1,8 +1,7 @@
 """Names in the environment that are not ours: the policy service's, Kubernetes' and gunicorn's.
 
 Whoever moves here from the public policy service keeps its variables. The ones
-that name something we have are read; the ones that would silently switch off a
-protection or lose data when ignored stop the start; the others give a warning.
+that name something we have are read; the others give a warning.
 """
 
 import re
@@ -41,9 +40,6 @@ ALIASES: Final[Mapping[str, str]] = {
 }
 """Another product's name → our setting. Our own name wins where both are set."""
 
-REFUSED: Final[Mapping[str, str]] = {}
-"""Names whose being ignored would be dangerous, and what to do instead."""
-
 IGNORED: Final[Mapping[str, str]] = {
     "HTTP_READ_TIMEOUT": "gunicorn's worker timeout applies",
     "HTTP_WRITE_TIMEOUT": "POLICY_EVALUATION_DEADLINE ends long evaluations, with an answer",
@@ -65,7 +61,7 @@ _GIT_PARTS: Final = {
 }
 _GIT_INTERVAL: Final = "SYNC_INTERVAL"
 
-KNOWN: Final = frozenset({CONFIG_FILE, TOKEN, CLONE_URL, _SYNC_URL, *_GIT_PARTS, *REFUSED, *IGNORED})
+KNOWN: Final = frozenset({CONFIG_FILE, TOKEN, CLONE_URL, _SYNC_URL, *_GIT_PARTS, *IGNORED})
 """Names that begin like ours and are no settings."""
 
 MONGO: Final = "MONGO_ADDR"
@@ -88,11 +84,6 @@ def is_service_link(name: str, value: str) -> bool:
     if name.startswith(PREFIX) and name.endswith("_PORT") and re.match(r"(tcp|udp|sctp)://", value):
         return True
     return _SERVICE_LINK.fullmatch(name) is not None
-
-
-def refusals(environ: Mapping[str, str]) -> list[str]:
-    """Return a sentence for every variable that must not be ignored."""
-    return [f"{name} is set, but {why}" for name, why in REFUSED.items() if _is_on(name, environ)]
 
 
 def warnings(environ: Mapping[str, str]) -> list[str]:

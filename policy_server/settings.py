@@ -552,7 +552,7 @@ def load_settings(
         SettingsError: with every problem found: unknown names, values that cannot be used, refused variables.
     """
     environ = os.environ if environ is None else environ
-    problems: list[str] = environment.refusals(environ)
+    problems: list[str] = []
     named = config or environ.get(CONFIG_FILE)
     given = _defaults(environ)
     if named:

@@ -188,7 +188,7 @@ class GitPublishing:
             outcome.published.append(policy.id)
 
     def _refuse(self, policy: GitPolicy, error: PolicyServerError, digest: str, outcome: Outcome) -> None:
-        self._publisher.refuse(policy.id, error, digest=digest)
+        self._publisher.refuse(policy.id, error, digest=digest, author=self._repository.author)
         self._note(_Seen(policy, digest, error.message), outcome)
 
     def _note(self, seen: _Seen, outcome: Outcome) -> None:
@@ -219,7 +219,7 @@ class GitPublishing:
 
     def _mark(self, policy: PolicyId) -> None:
         error = InvalidSource(f"is no longer in the Git repository {self._repository.name}; its last revision answers")
-        self._publisher.refuse(policy, error, digest="")
+        self._publisher.refuse(policy, error, digest="", author=self._repository.author)
 
     def _delete(self, policy: PolicyId, outcome: Outcome) -> None:
         try:

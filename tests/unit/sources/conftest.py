@@ -1,18 +1,22 @@
-"""A folder to write policies into, and the real compiler behind the publisher."""
+"""A folder and Git repositories to write policies into, and the real compiler behind the publisher."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from git_server import Daemon, Ssh, Web, Work, make_work, need_git
 
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.publishing.publisher import SourcePublisher
+from policy_server.sources.git import GitFeed, GitLimits
+from policy_server.sources.git_config import read_repositories
 from policy_server.storage.memory import MemoryStore
 from policy_server.toolkit.toolkit import Toolkit
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Write = Callable[..., Path]
+Feed = Callable[..., GitFeed]
 
 
 @pytest.fixture
@@ -50,3 +54,52 @@ def write(root: Path) -> Write:
         return directory
 
     return write
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    """An empty repository, and a clone to work in."""
+    need_git()
+    return make_work(tmp_path)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """A Git server."""
+    need_git()
+    server = Daemon(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Web]:
+    """A Git server that speaks HTTP."""
+    need_git()
+    server = Web(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_feed(publisher: SourcePublisher, store: MemoryStore, tmp_path: Path) -> Feed:
+    """Make feeds; settings of the repository by name."""
+
+    def make(url: str, *, limits: GitLimits | None = None, name: str = "policies", **table: object) -> GitFeed:
+        (repository,) = read_repositories({name: {"url": url, **table}}).items
+        limits = limits or GitLimits(timeout=10, deadline=30)
+        return GitFeed(repository, publisher, store, tmp_path / "state", clock=lambda: AT, limits=limits)
+
+    return make
+
+
+@pytest.fixture
+def ssh(tmp_path: Path) -> Iterator[Ssh]:
+    """A Git server behind SSH."""
+    need_git()
+    server = Ssh(tmp_path)
+    server.start()
+    yield server
+    server.stop()

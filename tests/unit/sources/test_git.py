@@ -1,21 +1,17 @@
 """What is pushed to a Git repository becomes policies, and what happens to it there happens to them."""
 
-import os
-import pwd
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from git_server import Daemon, Ssh, Web, Work, git, make_work, need_git
+from git_server import Daemon, Work, git
 
 from policy_server.model.errors import Busy, PolicyNotFound, ToolkitMissing
 from policy_server.model.git import GitCondition
 from policy_server.model.policy import CompiledPolicy, PolicyFilter, PolicyId, PolicySource, PolicyState
 from policy_server.model.status import State
-from policy_server.publishing.publisher import SourcePublisher
-from policy_server.sources.git import GitFeed, GitLimits
+from policy_server.sources.git import GitFeed
 from policy_server.sources.git_config import read_repositories
 from policy_server.sources.git_requests import GitRequests
 from policy_server.storage.memory import MemoryStore
@@ -24,45 +20,6 @@ AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ID = PolicyId("policies", "g", "n", "1.0")
 CONFIG = '{"url": "https://h.test/x", "method": "GET", "period": "1h"}'
 Feed = Callable[..., GitFeed]
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Work:
-    """An empty repository, and a clone to work in."""
-    need_git()
-    return make_work(tmp_path)
-
-
-@pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """A Git server."""
-    need_git()
-    server = Daemon(tmp_path)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[Web]:
-    """A Git server that speaks HTTP."""
-    need_git()
-    server = Web(tmp_path)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def make_feed(publisher: SourcePublisher, store: MemoryStore, tmp_path: Path) -> Feed:
-    """Make feeds; settings of the repository by name."""
-
-    def make(url: str, *, limits: GitLimits | None = None, name: str = "policies", **table: object) -> GitFeed:
-        (repository,) = read_repositories({name: {"url": url, **table}}).items
-        limits = limits or GitLimits(timeout=10, deadline=30)
-        return GitFeed(repository, publisher, store, tmp_path / "state", clock=lambda: AT, limits=limits)
-
-    return make
 
 
 @pytest.fixture
@@ -327,79 +284,6 @@ def test_an_unreachable_server_is_told_and_asked_less_and_less(
     assert (feed.sync().error, requests.status().state) == (None, State.READY)
 
 
-def test_a_file_of_100_megabytes_is_refused_and_the_others_go_on(feed: GitFeed, work: Work, store) -> None:
-    """With a server that leaves it out."""
-    _with_large_file(work)
-
-    state = feed.sync()
-
-    assert (state.counts.published, state.counts.failed) == (1, 1)
-    assert "data.json: is larger than the 67108864 bytes that are allowed" in state.broken[0][1]
-    assert store.get(PolicyId("policies", "g", "small", "1.0")).state is PolicyState.READY
-
-
-def test_a_file_of_100_megabytes_is_passed_over_when_a_server_sends_it(feed: GitFeed, work: Work, store) -> None:
-    """With a server that cannot leave it out."""
-    git("config", "uploadpack.allowFilter", "false", cwd=work.bare)
-    _with_large_file(work)
-
-    state = feed.sync()
-
-    assert (state.counts.published, state.counts.failed) == (1, 1)
-    assert "data.json: is larger than the 67108864 bytes that are allowed" in state.broken[0][1]
-
-
-@pytest.mark.parametrize(
-    ("limits", "told"),
-    [
-        (GitLimits(received=2000), "POLICY_GIT_MAX_BYTES"),
-        (GitLimits(files=5), "5 are allowed"),
-        (GitLimits(policies=1), "POLICY_GIT_MAX_POLICIES"),
-    ],
-)
-def test_too_much_is_refused_whole(make_feed: Feed, daemon, work: Work, store, limits: GitLimits, told: str) -> None:
-    """Nothing is published of a commit that is larger than allowed."""
-    work.write("g/n/1.0")
-    work.write("g/other/1.0", data=f'{{"noise": "{os.urandom(4000).hex()}"}}')
-    work.push()
-
-    state = make_feed(daemon.url(work), limits=limits).sync()
-
-    assert told in state.error
-    assert store.stamp() == 0
-
-
-def test_links_submodules_and_strange_places_are_skipped_with_the_reason(feed: GitFeed, work: Work, store) -> None:
-    """Nothing outside of the commit is ever read."""
-    work.write("g/n/1.0")
-    (work.directory / "g/secret/1.0").mkdir(parents=True)
-    (work.directory / "g/secret/1.0/policy.rego").symlink_to("/etc/passwd")
-    (work.directory / "linked").symlink_to("g")
-    (work.directory / "policy.rego").write_text("package x\n")
-    (work.directory / "g/alone/1.0").mkdir(parents=True)
-    (work.directory / "g/alone/1.0/data.json").write_text("{}")
-    work.write("twice/g/n/1.0")
-    head = "c" * 40
-    git("add", "-A", cwd=work.directory)
-    git("update-index", "--add", "--cacheinfo", f"160000,{head},module", cwd=work.directory)
-    git("commit", "-q", "-m", "strange", cwd=work.directory)
-    git("push", "-q", "origin", "HEAD:refs/heads/main", cwd=work.directory)
-
-    state = feed.sync()
-
-    told = "\n".join(state.warnings)
-    for part in (
-        "linked: is a link",
-        "module: is a submodule",
-        "policy.rego: lies too high",
-        "g/alone/1.0: has data.json, but no policy.rego",
-        "twice/g/n/1.0/policy.rego: is the policy policies/g/n/1.0 too; g/n/1.0 is used",
-    ):
-        assert part in told
-    assert (state.counts.published, state.counts.failed) == (1, 1)
-    assert "is a link or a module" in state.broken[0][1]
-
-
 def test_when_the_compiler_is_missing_the_commit_is_looked_at_again(feed, work: Work, publisher, store) -> None:
     """It was not the source's fault."""
     work.write("g/n/1.0")
@@ -422,101 +306,6 @@ def test_two_processes_do_not_synchronise_one_repository_at_a_time(feed: GitFeed
 
     with pytest.raises(Busy):
         feed.sync()
-
-
-def test_http_with_a_token_from_a_file(make_feed: Feed, web: Web, work: Work, tmp_path: Path) -> None:
-    """The file is read each time, so that the token can be changed."""
-    web.users = {"x-access-token": "new"}
-    work.write("g/n/1.0")
-    work.push()
-    token = tmp_path / "token"
-    token.write_text("old\n")
-    feed = make_feed(web.url(work), token_file=str(token))
-
-    before = feed.sync()
-    token.write_text("new\n")
-    after = feed.sync()
-
-    assert "does not accept the credentials" in before.error
-    assert (after.error, after.counts.published) == (None, 1)
-
-
-def test_http_with_user_and_password(make_feed: Feed, web: Web, work: Work) -> None:
-    """As HTTP Basic; a wrong password is told and not repeated."""
-    web.users = {"ada": "right"}
-    work.write("g/n/1.0")
-    work.push()
-
-    assert make_feed(web.url(work), user="ada", password="right").sync().error is None
-    error = make_feed(web.url(work), user="ada", password="hush-hush").sync().error
-    assert "does not accept the credentials" in error
-    assert "hush" not in error
-
-
-@pytest.fixture
-def ssh(tmp_path: Path) -> Iterator[Ssh]:
-    """A Git server behind SSH."""
-    need_git()
-    server = Ssh(tmp_path)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.mark.parametrize("relative", [False, True])
-def test_ssh_with_a_key(make_feed: Feed, ssh: Ssh, work: Work, relative: bool) -> None:
-    """The host's key must be known, and ours must be the right one; paths may begin at the user's home."""
-    work.write("g/n/1.0")
-    commit = work.push()
-    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
-    url = ssh.url(work)
-    if relative:
-        url = url.replace(str(work.bare), f"/~/{os.path.relpath(work.bare, home)}")
-
-    state = make_feed(url, ssh_key=str(ssh.key), known_hosts=str(ssh.known_hosts)).sync()
-
-    assert (state.error, state.commit) == (None, commit)
-
-
-def test_ssh_trusts_no_host_it_does_not_know(make_feed: Feed, ssh: Ssh, work: Work, tmp_path: Path) -> None:
-    """Nobody is asked; the error says what ssh said."""
-    work.push()
-    (tmp_path / "nobody").touch()
-
-    state = make_feed(ssh.url(work), ssh_key=str(ssh.key), known_hosts=str(tmp_path / "nobody")).sync()
-
-    assert "Host key verification failed" in state.error
-
-
-def test_ssh_with_a_wrong_key(make_feed: Feed, ssh: Ssh, work: Work) -> None:
-    """The host's key is no user's."""
-    work.push()
-
-    state = make_feed(ssh.url(work), ssh_key=str(ssh.key.with_name("host")), known_hosts=str(ssh.known_hosts)).sync()
-
-    assert "Permission denied" in state.error
-
-
-def test_redirects_are_refused(make_feed: Feed, web: Web, work: Work) -> None:
-    """No server sends us, or our credentials, elsewhere."""
-    web.redirect = "http://127.0.0.1:9"
-
-    state = make_feed(web.url(work), user="ada", password="right").sync()
-
-    assert "redirects" in state.error
-
-
-def test_a_web_page_is_no_repository(make_feed: Feed, web: Web, work: Work) -> None:
-    """Nor is a server without Git behind it."""
-    web.plain = True
-
-    assert "is no Git repository" in make_feed(web.url(work)).sync().error
-
-
-def test_a_repository_that_is_not_there(make_feed: Feed, web: Web, daemon: Daemon, work: Work) -> None:
-    """Both kinds of server have their way of saying so."""
-    assert "is no Git repository" in make_feed(web.url(work).replace("policies", "other")).sync().error
-    assert make_feed(daemon.url(work).replace("policies", "other")).sync().error is not None
 
 
 def test_an_empty_repository_is_told(feed: GitFeed) -> None:
@@ -567,12 +356,3 @@ def test_who_watches_hears_of_requests(make_feed: Feed, daemon: Daemon, work: Wo
         thread.join(30)
 
     assert (over, again, first.commit != commit, second.commit) == (True, True, True, commit)
-
-
-def _with_large_file(work: Work) -> None:
-    work.write("g/small/1.0")
-    work.write("g/n/1.0")
-    with (work.directory / "g/n/1.0/data.json").open("wb") as file:
-        file.write(b'{"a": "')
-        file.truncate(100_000_000)
-    work.push()
