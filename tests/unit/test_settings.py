@@ -234,12 +234,12 @@ def test_protection_that_is_switched_off_is_no_problem() -> None:
 
 
 def test_what_may_be_ignored_gives_a_warning() -> None:
-    """Addresses of services that are not used yet are named in the log."""
-    settings = load({"NATS_ADDR": "nats://nats", "OAUTH_CLIENT_ID": "us"})
+    """What another service would do with a variable and we do otherwise is told in the log."""
+    settings = load({"HTTP_WRITE_TIMEOUT": "5s", "USE_NGROK": "true"})
 
     assert [warning.split(":")[0] for warning in settings.warnings] == [
-        "NATS_ADDR has no effect",
-        "OAUTH_CLIENT_ID has no effect",
+        "HTTP_WRITE_TIMEOUT has no effect",
+        "USE_NGROK has no effect",
     ]
 
 
