@@ -23,11 +23,12 @@ from policy_server.declaring import fallback as _fallback
 from policy_server.declaring import policy as _policy
 from policy_server.declaring import setting as _setting
 from policy_server.environment import CONFIG_FILE, PREFIX
+from policy_server.exchange_settings import ExchangeSettings
 from policy_server.model.errors import Problem, SettingsError
 from policy_server.model.policy import PolicyId
 from policy_server.notation import SecretStr
 from policy_server.pexip.kinds import Fallback, RequestKind
-from policy_server.sources.git_config import GIT, GitRepositories, clashes
+from policy_server.sources.git_config import clashes
 
 if TYPE_CHECKING:
     from policy_server.builtins.network import Network
@@ -39,7 +40,7 @@ _LEVELS: Final = notation.choice("debug", "info", "warning", "error", "critical"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(AccessSettings):
+class Settings(ExchangeSettings):
     """Everything that can be set, checked.
 
     ``origins`` says where each value came from (default, a file, a variable, a
@@ -163,25 +164,6 @@ class Settings(AccessSettings):
         default=(),
     )
 
-    git: GitRepositories = _setting(
-        "Git", GIT, "Git repositories to follow; each has its own table.", default=GitRepositories(), secret=True
-    )
-    git_max_bytes: int = _setting(
-        "Git", notation.size(1 << 16), "The most that fetching one commit may receive, packed.", default=256 * _MIB
-    )
-    git_max_files: int = _setting(
-        "Git", notation.number(1, 10_000_000), "The most files and directories of a commit.", default=200_000
-    )
-    git_max_policies: int = _setting(
-        "Git", notation.number(1, 1_000_000), "The most policies of a commit.", default=20_000
-    )
-    git_timeout: float = _setting(
-        "Git",
-        notation.duration(0.1, 600),
-        "How long a Git server may stay silent; a fetch may take ten times as long.",
-        default=30.0,
-    )
-
     evaluation_deadline: float = _setting(
         "Evaluation", notation.duration(0.001, 600), "How long an evaluation may take.", default=2.0
     )
@@ -226,208 +208,6 @@ class Settings(AccessSettings):
     pexip_registration_policy: PolicyId = _policy("registration", "registration")
     pexip_registration_fallback: Fallback = _fallback("registration")
     pexip_registration_deadline: float = _deadline("registration")
-
-    data_api_repositories: tuple[str, ...] = _setting(
-        "Front doors",
-        notation.REPOSITORIES,
-        "The repositories whose policies `/v1/data/…` finds by their package; empty means all.",
-        default=(),
-    )
-    authzen_policy: PolicyId | None = _setting(
-        "Front doors", notation.OPTIONAL_POLICY, "The policy that answers AuthZEN's requests.", default=None
-    )
-
-    allowed_networks: tuple[str, ...] = _setting(
-        "Outgoing requests",
-        notation.NETWORKS,
-        "Private networks and hosts that policies, data sources and events may reach all the same.",
-        default=(),
-    )
-    http_send: str = _setting(
-        "Outgoing requests",
-        notation.choice("off", "allowed", "on"),
-        "Whether policies may call `http.send` and `net.lookup_ip_addr`: not at all, for the hosts of"
-        " `http_send_hosts`, or for every public host.",
-        default="allowed",
-    )
-    http_send_hosts: tuple[str, ...] = _setting(
-        "Outgoing requests",
-        notation.HOSTS,
-        "The hosts policies may reach with `http.send`. Private ones must be in `allowed_networks` too.",
-        default=(),
-    )
-    http_send_policies: tuple[str, ...] = _setting(
-        "Outgoing requests",
-        notation.PATTERNS,
-        "The policies that may; `!` before a pattern takes them out.",
-        default=("*",),
-    )
-    http_send_max_bytes: int = _setting(
-        "Outgoing requests",
-        notation.size(1024),
-        "The largest body that `http.send` takes in, packed or unpacked.",
-        default=4 * _MIB,
-    )
-    http_send_cache: int = _setting(
-        "Outgoing requests",
-        notation.size(0),
-        "Memory of each worker for answers that `http.send` keeps across evaluations (`cache`, `force_cache`).",
-        default=16 * _MIB,
-    )
-    http_send_tls_files: tuple[Path, ...] = _setting(
-        "Outgoing requests",
-        notation.PATHS,
-        "Files, and directories of files, that policies may name as `tls_…_file`.",
-        default=(),
-    )
-    http_send_tls_env: tuple[str, ...] = _setting(
-        "Outgoing requests",
-        notation.NAMES,
-        "Environment variables that policies may name as `tls_…_env_variable`.",
-        default=(),
-    )
-    refresh_poll: float = _setting(
-        "Outgoing requests", notation.duration(0.05, 3600), "How often to look whether data is due.", default=1.0
-    )
-    refresh_timeout: float = _setting(
-        "Outgoing requests", notation.duration(0.1, 600), "How long fetching data may take.", default=10.0
-    )
-    refresh_max_bytes: int = _setting(
-        "Outgoing requests", notation.size(1024), "The largest data document that is fetched.", default=32 * _MIB
-    )
-    refresh_retry: float = _setting(
-        "Outgoing requests",
-        notation.duration(0.05, 3600),
-        "The first pause after a failed fetch; it doubles.",
-        default=5.0,
-    )
-
-    signer_url: str = _setting("Bundles", notation.URL, "The signer service that signs exported bundles.", default="")
-    bundle_key: Path | None = _setting(
-        "Bundles",
-        notation.OPTIONAL_PATH,
-        "A private key (PEM without a password, or JWK) that signs exported bundles instead of the signer.",
-        default=None,
-    )
-    bundle_trusted_keys: Path | None = _setting(
-        "Bundles",
-        notation.OPTIONAL_PATH,
-        "Public keys (JWK Set, JWK or PEM) whose bundles are imported, besides those kept in the store.",
-        default=None,
-    )
-    bundle_issuers: tuple[tuple[str, tuple[str, ...]], ...] = _setting(
-        "Bundles", notation.ISSUERS, "Who is trusted to serve the keys of bundles to import.", default=()
-    )
-    bundle_max_bytes: int = _setting(
-        "Bundles", notation.size(1024), "The largest bundle that is imported.", default=32 * _MIB
-    )
-    auto_import_poll_interval: float = _setting(
-        "Bundles", notation.duration(0.05, 3600), "How often to look whether a bundle is to be imported.", default=10.0
-    )
-    cache_url: str = _setting(
-        "Extension functions",
-        notation.URL,
-        "The cache service behind `cache.get` and `cache.set`, which also gets every result; `CACHE_ADDR` is read too.",
-        default="",
-        shown="the server's own store",
-    )
-    task_url: str = _setting(
-        "Extension functions",
-        notation.URL,
-        "The task service behind `task.create` and `tasklist.create`; `TASK_ADDR` is read too.",
-        default="",
-    )
-    did_resolver_url: str = _setting(
-        "Extension functions",
-        notation.URL,
-        "The resolver behind `did.resolve`; `DID_RESOLVER_ADDR` is read too.",
-        default="",
-    )
-    ocm_url: str = _setting(
-        "Extension functions",
-        notation.URL,
-        "The OCM service behind the `ocm` functions; `OCM_ADDR` is read too.",
-        default="",
-    )
-    neighbour_timeout: float = _setting(
-        "Extension functions",
-        notation.duration(0.01, 600),
-        "How long a function waits for such a service, and never longer than its evaluation has time.",
-        default=30.0,
-    )
-    neighbour_max_bytes: int = _setting(
-        "Extension functions", notation.size(1024), "The largest answer that a function takes in.", default=4 * _MIB
-    )
-    cache_ttl: float = _setting(
-        "Extension functions",
-        notation.duration(0, 10 * 366 * 86400),
-        "How long `cache.set` keeps a value; 0 is for ever.",
-        default=0.0,
-    )
-    cache_flatten: str = _setting(
-        "Extension functions",
-        notation.choice("merge", "first", "last"),
-        "What `cache.get` makes of the values of several scopes.",
-        default="merge",
-    )
-    function_errors: tuple[tuple[str, str], ...] = _setting(
-        "Extension functions",
-        notation.FAILURES,
-        'What a function that fails is for the policy: an error of the evaluation, undefined, or `{"error": …}`.',
-        default=(("*", "fail"),),
-    )
-    invalid_proof: str = _setting(
-        "Extension functions",
-        notation.choice("fail", "false"),
-        "What `proof.verify` does about a proof that is not valid: fail, as the policy service, or answer `false`.",
-        default="fail",
-    )
-    functions: Path | None = _setting(
-        "Extension functions", notation.OPTIONAL_PATH, "A TOML file with functions of your own.", default=None
-    )
-    function_plugins: tuple[str, ...] = _setting(
-        "Extension functions",
-        notation.ENTRY_POINTS,
-        "Installed Python packages that bring functions, by their entry points (`policy_server.builtins`).",
-        default=(),
-    )
-    nats_url: tuple[str, ...] = _setting(
-        "Events",
-        notation.NATS,
-        "The NATS servers that are told about changes; `NATS_ADDR` is read too.",
-        default=(),
-        secret=True,
-    )
-    nats_subject: str = _setting(
-        "Events",
-        notation.SUBJECT,
-        "The subject of what they get; `NATS_SUBJECT` is read too.",
-        default="policy_notifier",
-    )
-    event_sinks: tuple[str, ...] = _setting(
-        "Events", notation.SINKS, "Where CloudEvents are posted to, besides webhooks.", default=(), secret=True
-    )
-    event_format: str = _setting(
-        "Events",
-        notation.choice("legacy", "changed"),
-        "What CloudEvents say: the policy service's `update_policy`, or `policy.changed.v1` with what changed.",
-        default="legacy",
-    )
-    event_poll: float = _setting(
-        "Events", notation.duration(0.01, 0.5), "How often to look for changes to tell.", default=0.25
-    )
-    event_timeout: float = _setting(
-        "Events", notation.duration(0.1, 60), "How long one delivery may take.", default=10.0
-    )
-    event_retry: float = _setting(
-        "Events", notation.duration(0.05, 3600), "The first pause after a failed delivery; it triples.", default=5.0
-    )
-    event_patience: float = _setting(
-        "Events",
-        notation.duration(1, 30 * 86400),
-        "How long a delivery is tried again before it is given up.",
-        default=86400.0,
-    )
 
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)
@@ -515,8 +295,8 @@ def _join(host: str, port: int) -> str:
 
 def declared() -> Iterator[tuple[str, About]]:
     """Yield the name of every setting and what is declared about it, in order."""
-    last = {item.name for item in fields(AccessSettings)}
-    for item in sorted(fields(Settings), key=lambda item: item.name in last):
+    access, exchange = ({item.name for item in fields(each)} for each in (AccessSettings, ExchangeSettings))
+    for item in sorted(fields(Settings), key=lambda item: (item.name in access, item.name in exchange)):
         about = item.metadata.get("about")
         if about is not None:
             yield item.name, about
