@@ -55,7 +55,7 @@ class Answer:
 
 
 class Neighbours:
-    """Cache, resolver, task service, signer and OCM in one.
+    """Cache, resolver, task service, signer, OCM and an issuer of tokens in one.
 
     ``requests`` are all that came. ``answer`` replaces every answer, ``hang`` makes it keep silent until
     it is closed.
@@ -151,6 +151,9 @@ class Neighbours:
         presentations = [{"credentialSubject": each} for each in SUBJECTS]
         return Answer(200, {"statusCode": 200, "data": {"state": "done", "presentations": presentations}})
 
+    def _token(self, _: Got, __: list[str]) -> Answer:
+        return Answer(200, {"access_token": "abc", "token_type": "Bearer", "expires_in": 300})
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         site = self
 
@@ -189,6 +192,7 @@ ROUTES: tuple[tuple[str, str, Callable[[Neighbours, Got, list[str]], Answer]], .
     ("POST", "/v1/(credential|presentation)/verify", Neighbours._verify),
     ("POST", "/v1/out-of-band-proof", Neighbours._invite),
     ("POST", "/v1/send-out-of-band-presentation-request", Neighbours._request),
+    ("POST", "/token", Neighbours._token),
     ("GET", "/v1/find-by-presentation-id", Neighbours._proof),
 )
 

@@ -255,3 +255,20 @@ def test_a_function_of_the_operator_is_one_like_the_others(
     assert server.ask("own", {"id": "proof-1"}).json == "ada@example.com"
     with pytest.raises(CompileError, match=r"acme\.subject: invalid argument"):
         server.publish("typed", "package xfsc.typed\n\n_ := acme.subject(1)\n")
+
+
+def test_the_tokens_of_the_settings_go_to_the_signer(program: Callable[..., Program], neighbours: Neighbours) -> None:
+    """One is fetched, kept, and shown to those who want it."""
+    server = program(
+        OAUTH_CLIENT_ID="us",
+        OAUTH_CLIENT_SECRET="s3cret",
+        OAUTH_TOKEN_URL=f"{neighbours.url}/token",
+        POLICY_ALLOWED_NETWORKS="127.0.0.1/32",
+    )
+
+    assert server.ask("signed", {"subject": {}, "did": "did:key:x"}).status == 200
+    tokens = {
+        each.path.split("/")[2]: each.headers["authorization"] for each in neighbours.requests if each.path != "/token"
+    }
+    assert tokens == {"credential": "Bearer abc", "verification-methods": "Bearer abc", "identifiers": None}
+    assert [each.path for each in neighbours.requests].count("/token") == 1
