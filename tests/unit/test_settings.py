@@ -194,16 +194,6 @@ def test_our_own_name_wins_over_the_policy_services() -> None:
     assert load({"HTTP_PORT": "9000", "POLICY_PORT": "9001"}).port == 9001
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [],
-)
-def test_what_must_not_be_ignored_stops_the_start(name: str, value: str) -> None:
-    """Storage and protection that this release lacks are not silently left out."""
-    with pytest.raises(SettingsError, match=f"{name} is set, but this release cannot"):
-        load({name: value})
-
-
 def test_the_policy_services_names_for_access_are_read() -> None:
     """What protected the original protects here."""
     settings = load(
