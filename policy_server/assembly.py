@@ -11,22 +11,16 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
 
 from policy_server.admission import Admission, announce, first_token
 from policy_server.api.app import App, make_app
 from policy_server.api.metrics import Metrics
-from policy_server.api.parts import ApiOptions, Bundles, Parts
+from policy_server.api.parts import ApiOptions, Parts
 from policy_server.background import ACTING, Background, Job
 from policy_server.builtins.call import Call
 from policy_server.builtins.network import allowed_for, settled_registry
 from policy_server.builtins.opa import NETWORK
 from policy_server.builtins.registry import Registry
-from policy_server.bundles.auto import AutoImporter
-from policy_server.bundles.exporter import Exporter
-from policy_server.bundles.importer import Importer
-from policy_server.bundles.signers import LocalSigner, NoSigner, RemoteSigner, Signer
-from policy_server.bundles.trust import Issuer, Trust
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
@@ -35,11 +29,7 @@ from policy_server.engine.policy import Policy
 from policy_server.engine.proving import Proof
 from policy_server.engine.results import Results, ServiceCache, StoreCache
 from policy_server.engine.versions import Versions
-from policy_server.events.deliverer import Deliverer
-from policy_server.events.joining import Wanted, make_sinks
-from policy_server.events.payloads import Form
-from policy_server.events.subscriptions import Subscriptions
-from policy_server.events.webhooks import Webhooks
+from policy_server.exchange import Exchange
 from policy_server.extending import extensions
 from policy_server.model.errors import StoreUnavailable
 from policy_server.model.policy import Dialect, PolicyId, PolicySource, Revision
@@ -186,91 +176,10 @@ class Assembly:
         )
         return Refresher(self.store, self.publisher, client, now, retry=settings.refresh_retry)
 
-    # ---- events
-
     @cached_property
-    def event_client(self) -> GuardedClient:
-        """The way out to subscribers and other receivers of events."""
-        timeout = self.settings.event_timeout
-        return GuardedClient(
-            NetworkGuard(self.settings.allowed_networks),
-            connect_timeout=min(5.0, timeout),
-            read_timeout=timeout,
-            deadline=timeout,
-            max_bytes=1 << 20,  # what a receiver answers is not kept
-        )
-
-    @cached_property
-    def event_options(self) -> Wanted:
-        """Who is told besides subscribers, and how."""
-        settings = self.settings
-        return Wanted(
-            nats_servers=settings.nats_url,
-            nats_subject=settings.nats_subject,
-            http_urls=settings.event_sinks,
-            form=Form(settings.event_format),
-            timeout=settings.event_timeout,
-            retry=settings.event_retry,
-            patience=settings.event_patience,
-        )
-
-    @cached_property
-    def webhooks(self) -> Webhooks:
-        """Calls subscribers."""
-        return Webhooks(self.store.subscribers, self.event_client, now, backoff=self.event_options.backoff)
-
-    @cached_property
-    def subscriptions(self) -> Subscriptions:
-        """Who wants to be called."""
-        return Subscriptions(self.store, self.webhooks, NetworkGuard(self.settings.allowed_networks), now)
-
-    @cached_property
-    def deliverer(self) -> Deliverer:
-        """Moves events from the outbox to those who want them."""
-        return Deliverer(
-            self.store.outbox,
-            self.store.stamp,
-            [self.webhooks, *make_sinks(self.event_options, self.event_client)],
-            now,
-            self.metrics,
-            patience=self.settings.event_timeout + 2.0,  # the guarded client's own limit, and some for the store
-            poll=self.settings.event_poll,
-        )
-
-    @cached_property
-    def signer(self) -> Signer:
-        """Who signs bundles; a key of our own comes before the service."""
-        settings = self.settings
-        if settings.bundle_key is not None:
-            return LocalSigner(settings.bundle_key)
-        if not settings.signer_url:
-            return NoSigner()
-        # The operator named this host, so that it may be reached wherever it is.
-        host = urlsplit(settings.signer_url).hostname or ""
-        guard = NetworkGuard((*settings.allowed_networks, host))
-        return RemoteSigner(settings.signer_url, GuardedClient(guard, deadline=10.0, max_bytes=1 << 20))
-
-    @cached_property
-    def trust(self) -> Trust:
-        """Whose bundles are imported."""
-        settings = self.settings
-        issuers = [Issuer(name, repositories) for name, repositories in settings.bundle_issuers]
-        client = GuardedClient(NetworkGuard(settings.allowed_networks), deadline=10.0, max_bytes=1 << 20)
-        return Trust(self.store.keys, client, now, file=settings.bundle_trusted_keys, issuers=issuers)
-
-    @cached_property
-    def bundles(self) -> Bundles:
-        """Exports and imports."""
-        settings, store = self.settings, self.store
-        importer = Importer(store, self.publisher, self.trust, now, rehearse=self._rehearse)
-        guard = NetworkGuard(settings.allowed_networks)
-        client = GuardedClient(guard, deadline=60.0, max_bytes=settings.bundle_max_bytes)
-        return Bundles(
-            exporter=Exporter(store, self.signer, lambda: settings.url),
-            importer=importer,
-            auto=AutoImporter(store, importer, client, now),
-            max_bytes=settings.bundle_max_bytes,
-        )
+    def exchange(self) -> Exchange:
+        """What is told to others, and what is handed to and taken from them."""
+        return Exchange(self.settings, self.store, self.publisher, self.metrics, now, rehearse=self._rehearse)
 
     @cached_property
     def bundled(self) -> BundledFeed:
@@ -335,7 +244,7 @@ class Assembly:
         jobs = [Job("refresh", self._refresh)]
         jobs.append(Job("tidy", self._tidy))
         jobs.append(Job("auto-import", self._import_due))
-        jobs.append(Job("events", self.deliverer.run))
+        jobs.append(Job("events", self.exchange.deliverer.run))
         if self.settings.database.startswith("mongodb"):
             jobs.append(Job("foreign", self._adopt))
         if self.settings.folders:
@@ -397,13 +306,13 @@ class Assembly:
                 results=self.results,
                 clock=now,
                 metrics=self.metrics,
-                bundles=self.bundles,
+                bundles=self.exchange.bundles,
                 options=options,
                 subsystems=subsystems,
                 explainer=self.explainer if settings.explain else None,
                 gate=self.admission.gate(local=local),
                 tokens=self.admission.tokens,
-                subscriptions=self.subscriptions,
+                subscriptions=self.exchange.subscriptions,
                 managed=self.managed,
                 git=self.git_requests,
             )
@@ -476,7 +385,7 @@ class Assembly:
     def _import_due(self, halt: threading.Event) -> None:
         while not halt.wait(self.settings.auto_import_poll_interval):
             try:
-                self.bundles.auto.run_due(now())
+                self.exchange.bundles.auto.run_due(now())
             except StoreUnavailable as error:
                 log.warning("no bundles are imported: %s", error.message, extra={"action": "bundle.failed"})
 
@@ -522,7 +431,11 @@ class Assembly:
     def _event_status(self) -> Status:
         """Only the process that acts delivers."""
         acting = self.background.status().message == ACTING
-        return self.deliverer.status() if acting else Status(State.READY, "delivered by another process", self._since)
+        return (
+            self.exchange.deliverer.status()
+            if acting
+            else Status(State.READY, "delivered by another process", self._since)
+        )
 
     def _folder_status(self) -> Status:
         """Only the process that acts knows how the folders are doing."""

@@ -140,7 +140,7 @@ def verify(
     bundle = open_bundle(read_bytes(file))
     if key is None:
         with _assembly(config, state_dir) as assembly:
-            signer = assembly.trust.vouch(bundle).name
+            signer = assembly.exchange.trust.vouch(bundle).name
     elif any(verifies(each, bundle.digest, bundle.signature) for _, each in read_keys(read_text(key))):
         signer = str(key)
     else:

@@ -55,7 +55,7 @@ def test_the_signer_may_be_in_any_network_because_it_was_named(
     source = PolicySource(POLICY, REGO, export_config='{"namespace": "transit", "key": "rsa"}')
     assembly.publisher.publish(source, author="test")
 
-    made = assembly.bundles.exporter.export(POLICY)
+    made = assembly.exchange.bundles.exporter.export(POLICY)
 
     assert open_bundle(made.content).metadata.key_url == "https://us.example.com/policy/shared/g/p/1.0/key"
 
@@ -78,7 +78,7 @@ def test_due_bundles_are_imported_in_the_background(
     assembly = make_assembly(
         bundle_issuers=httpserver.url_for("/policy"), allowed_networks="localhost", auto_import_poll_interval="0.05"
     )
-    assembly.bundles.auto.save(httpserver.url_for("/b.zip"), timedelta(microseconds=1))
+    assembly.exchange.bundles.auto.save(httpserver.url_for("/b.zip"), timedelta(microseconds=1))
     stop = threading.Event()
     thread = threading.Thread(target=assembly.background.supervise, args=(stop,))
 
@@ -88,7 +88,7 @@ def test_due_bundles_are_imported_in_the_background(
     stop.set()
     thread.join(30)
 
-    (done,) = assembly.bundles.auto.all()
+    (done,) = assembly.exchange.bundles.auto.all()
     assert (came, done.error) == (True, None)
     assert done.last_success is not None
     revision = assembly.store.get(POLICY).revision
