@@ -11,7 +11,7 @@ from typing import Protocol
 from policy_server.builtins.call import Call
 from policy_server.builtins.declare import ANY, Builtin, builtin
 from policy_server.builtins.waiting import an_object, asked, stored
-from policy_server.model.cache import CacheKey
+from policy_server.model.cache import RESERVED, CacheKey
 from policy_server.model.errors import BuiltinFailed, ValueNotFound
 from policy_server.model.values import Json, JsonObject
 from policy_server.neighbours.cache import CacheService
@@ -60,6 +60,7 @@ class StoredCache:
 
     def get(self, call: Call, key: CacheKey) -> Json:
         """Read the store, at the evaluation's time."""
+        _check_namespace(key)
         at = datetime.fromtimestamp(call.now_ns / 1e9, UTC)
         found = stored(call, lambda: self._values(key, at))
         if not found:
@@ -72,6 +73,7 @@ class StoredCache:
 
     def put(self, call: Call, key: CacheKey, value: JsonObject) -> None:
         """Write to the store."""
+        _check_namespace(key)
         at = datetime.fromtimestamp(call.now_ns / 1e9, UTC)
         until = at + timedelta(seconds=self._ttl) if self._ttl else None
         stored(call, lambda: self._store.put(key, value, until=until))
@@ -114,6 +116,11 @@ def functions(cache: Cache | None) -> tuple[Builtin, ...]:
 
 
 cache_get, cache_set = functions(None)
+
+
+def _check_namespace(key: CacheKey) -> None:
+    if key.namespace.startswith(RESERVED):
+        raise BuiltinFailed(f"namespaces that begin with {RESERVED} are the server's own", code="argument")
 
 
 def _usable(cache: Cache | None, key: str) -> Cache:

@@ -1,6 +1,10 @@
 """Values that policies and evaluations keep for a while."""
 
 from dataclasses import dataclass
+from typing import Final
+
+RESERVED: Final = "policy-server:"
+"""Namespaces that begin like this are the server's own; policies can neither read nor write them."""
 
 
 @dataclass(frozen=True, slots=True)

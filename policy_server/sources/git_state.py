@@ -6,14 +6,14 @@ from typing import Final
 
 import msgspec
 
-from policy_server.model.cache import CacheKey
+from policy_server.model.cache import RESERVED, CacheKey
 from policy_server.model.errors import StoreUnavailable, ValueNotFound
 from policy_server.model.git import GitCondition, GitState
 from policy_server.model.status import State, Status
 from policy_server.model.values import Json
 from policy_server.ports import CacheStore, Clock
 
-_SPACE: Final = "policy-server:git"
+_SPACE: Final = f"{RESERVED}git"
 
 
 class GitStates:

@@ -67,6 +67,17 @@ def test_cached_values_have_namespace_and_scope(store: Store) -> None:
         assert (found["kind"], found["message"], len(found["id"])) == (5, "key not found in cache", 16)
 
 
+def test_the_servers_own_namespaces_are_closed(store: Store) -> None:
+    """What the server keeps there, such as how Git repositories are doing, is neither read nor forged by policies."""
+    store.cache.put(CacheKey("policies", "policy-server:git", "state"), {"commit": "c"}, until=None)
+    ask = on(store)
+
+    with pytest.raises(BuiltinFailed, match="the server's own"):
+        ask("cache.get", "policies", "policy-server:git", "state")
+    with pytest.raises(BuiltinFailed, match="the server's own"):
+        ask("cache.set", "policies", "policy-server:git", "state", {"commit": "x"})
+
+
 def test_cached_values_run_out_when_the_operator_says_so(store: Store) -> None:
     """By the evaluation's own time."""
     ask = on(store, cache_ttl=60.0)
