@@ -42,9 +42,9 @@ def test_the_settings_choose_who_signs(make_assembly: Callable[..., Assembly], t
     """A key of our own comes before the service; without both nobody signs."""
     service = {"signer_url": "http://signer:8080"}
 
-    assert isinstance(make_assembly().signer, NoSigner)
-    assert isinstance(make_assembly(**service).signer, RemoteSigner)
-    assert isinstance(make_assembly(**service, bundle_key=str(tmp_path / "key.pem")).signer, LocalSigner)
+    assert isinstance(make_assembly().exchange.signer, NoSigner)
+    assert isinstance(make_assembly(**service).exchange.signer, RemoteSigner)
+    assert isinstance(make_assembly(**service, bundle_key=str(tmp_path / "key.pem")).exchange.signer, LocalSigner)
 
 
 def test_the_signer_may_be_in_any_network_because_it_was_named(
@@ -106,7 +106,7 @@ def test_a_newer_bundle_of_the_same_signer_is_taken_after_a_restart(
     make_assembly(**settings).bundles.importer.bring(bundle())
 
     again = make_assembly(**settings)
-    again.bundles.importer.bring(bundle(rego="package g.p\n\nallow := false\n"))
+    again.exchange.bundles.importer.bring(bundle(rego="package g.p\n\nallow := false\n"))
 
     revision = again.store.get(POLICY).revision
     assert revision is not None
