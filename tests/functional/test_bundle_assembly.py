@@ -103,7 +103,7 @@ def test_a_newer_bundle_of_the_same_signer_is_taken_after_a_restart(
     trusted = tmp_path / "trusted.json"
     trusted.write_text(public_jwk("P-256"))
     settings = {"bundle_trusted_keys": str(trusted), "storage_url": f"sqlite:///{tmp_path}/shared.db"}
-    make_assembly(**settings).bundles.importer.bring(bundle())
+    make_assembly(**settings).exchange.bundles.importer.bring(bundle())
 
     again = make_assembly(**settings)
     again.exchange.bundles.importer.bring(bundle(rego="package g.p\n\nallow := false\n"))
