@@ -122,7 +122,8 @@ class Assembly:
     @cached_property
     def catalog(self) -> Catalog:
         """The policies that are ready to run."""
-        return Catalog(self.store, self.load_revision, now, poll=self.settings.worker_poll)
+        settings = self.settings
+        return Catalog(self.store, self.load_revision, now, poll=settings.worker_poll, limit=settings.loaded_policies)
 
     @cached_property
     def evaluator(self) -> Evaluator:

@@ -177,6 +177,12 @@ class Settings(ExchangeSettings):
         "shows the source, the data and all that the policy computes.",
         default=False,
     )
+    loaded_policies: int = _setting(
+        "Evaluation",
+        notation.number(1, 1_000_000),
+        "How many policies each worker keeps loaded, besides Pexip's; what was asked for longest ago goes first.",
+        default=500,
+    )
     worker_poll: float = _setting(
         "Evaluation", notation.duration(0.01, 60), "How often each worker looks for new revisions.", default=0.25
     )

@@ -1,13 +1,23 @@
 """The WSGI face: what a server process loads, after it was forked."""
 
 import atexit
+import logging
 import os
+import time
+from typing import Final
 
 from policy_server import handover
 from policy_server.api.app import App
-from policy_server.assembly import assemble
+from policy_server.assembly import Assembly, assemble
 from policy_server.logs import configure_logging
-from policy_server.settings import load_settings
+from policy_server.model.errors import StoreUnavailable
+from policy_server.settings import Settings, load_settings
+
+PATIENCE: Final = 10.0
+"""Seconds a new worker waits for a store that is away before another one takes its place."""
+
+_PAUSE: Final = 0.5
+log = logging.getLogger(__name__)
 
 
 def create() -> App:
@@ -15,11 +25,32 @@ def create() -> App:
 
     Raises:
         SettingsError: the environment does not make a usable configuration.
+        SystemExit: the store was away all the time.
     """
     settings = handover.settings or load_settings(environ=os.environ)
     configure_logging(settings.log_level, settings.log_format)
-    assembly = assemble(settings)
+    assembly = _open(settings)
     # gunicorn ends its workers by leaving the interpreter: leases and native handles go back then.
     atexit.register(assembly.close)
-    assembly.open()
     return assembly.app()
+
+
+def _open(settings: Settings) -> Assembly:
+    """Open the assembly, waiting a while for the store.
+
+    An error here would be the end of the whole server: gunicorn takes a worker that does not
+    come up for a fault in the application. The other workers answer from what they have loaded.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        assembly = assemble(settings)
+        try:
+            assembly.open()
+        except StoreUnavailable as error:
+            assembly.close()
+            log.warning("a new worker waits for the store: %s", error.message, extra={"action": "store.awaited"})
+            if time.monotonic() > until:
+                raise SystemExit(1) from error
+            time.sleep(_PAUSE)
+        else:
+            return assembly

@@ -239,7 +239,10 @@ def _encode(value: object) -> bytes:
     if isinstance(value, frozenset):
         return b"{" + b",".join(map(orjson.dumps, sorted(value))) + b"}" if value else b"set()"
     try:
-        return orjson.dumps(value)
+        text = orjson.dumps(value)
     except TypeError:
-        # Integers beyond 64 bits; what is no JSON fails again.
-        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        text = b"null"  # integers beyond 64 bits; what is no JSON fails again
+    if b"null" not in text:
+        return text
+    # ValueError: orjson writes null for what is no number.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

@@ -1,5 +1,6 @@
 """The policies of this worker that are ready to run."""
 
+import itertools
 import logging
 import threading
 import time
@@ -43,8 +44,11 @@ class Catalog:
     answering and the status says degraded.
     """
 
-    def __init__(self, store: PolicyStore, load: Loader, clock: Clock, *, poll: float = 0.25) -> None:
-        """Take collaborators; ``poll`` is the time between looks at the store, in seconds."""
+    def __init__(self, store: PolicyStore, load: Loader, clock: Clock, *, poll: float = 0.25, limit: int = 500) -> None:
+        """Take collaborators; ``poll`` is the time between looks at the store, in seconds.
+
+        At most ``limit`` policies stay loaded, besides those that were loaded ahead.
+        """
         self._store = store
         self._load = load
         self._clock = clock
@@ -57,6 +61,10 @@ class Catalog:
         self._stuck = False
         self._writing = threading.RLock()
         self._first: defaultdict[PolicyId, threading.Lock] = defaultdict(threading.Lock)
+        self._limit = limit
+        self._pinned: frozenset[PolicyId] = frozenset()
+        self._used: dict[PolicyId, int] = {}
+        self._uses = itertools.count()
         self._wake = threading.Event()
         self._status = Status(State.STARTING, "nothing is loaded yet", clock())
 
@@ -82,6 +90,7 @@ class Catalog:
             raise PolicyLocked
         ready = self._ready.get(policy)
         if ready is not None:
+            self._used[policy] = next(self._uses)
             return ready
         if self._stuck or time.monotonic() < self._quiet_until:
             raise StoreUnavailable(self._status.message)
@@ -89,7 +98,9 @@ class Catalog:
 
     def preload(self, policies: Iterable[PolicyId]) -> None:
         """Load policies ahead of their first question; missing and broken ones are logged."""
-        for policy in policies:
+        ahead = tuple(policies)
+        self._pinned = frozenset(ahead)
+        for policy in ahead:
             try:
                 self._load_first(policy)
             except PolicyServerError as error:
@@ -182,26 +193,46 @@ class Catalog:
 
     def _replace(self, policy: PolicyId, fresh: Ready | None) -> None:
         old = self._ready.pop(policy, None) if fresh is None else self._ready.get(policy)
+        if fresh is None:
+            self._used.pop(policy, None)
         if fresh is not None:
             self._ready[policy] = fresh
         if old is not None:
             old.policy.close()
 
     def _load_first(self, policy: PolicyId) -> Ready:
-        with self._first[policy]:
-            while True:
-                held = self._ready.get(policy)
-                if held is not None:
-                    return held
-                try:
-                    fresh = self._make(_usable(self._store.get(policy)))
-                except KeyError:
-                    continue  # that module went while the record was read; there is a newer revision
-                with self._writing:
-                    # A revision published while this one was loading must not be missed.
-                    if _same(_usable(self._store.get(policy)), fresh.revision):
-                        self._ready[policy] = fresh
-                        return fresh
+        try:
+            with self._first[policy]:
+                return self._load_alone(policy)
+        finally:
+            # Whoever asks for what is not there must not leave something behind. Who waits has
+            # the lock all the same, and then finds the policy loaded.
+            self._first.pop(policy, None)
+
+    def _load_alone(self, policy: PolicyId) -> Ready:
+        while True:
+            held = self._ready.get(policy)
+            if held is not None:
+                return held
+            try:
+                fresh = self._make(_usable(self._store.get(policy)))
+            except KeyError:
+                continue  # that module went while the record was read; there is a newer revision
+            with self._writing:
+                # A revision published while this one was loading must not be missed.
+                if _same(_usable(self._store.get(policy)), fresh.revision):
+                    self._replace(policy, fresh)
+                    self._used[policy] = next(self._uses)
+                    self._make_room()
+                    return fresh
+
+    def _make_room(self) -> None:
+        """Unload what was asked for longest ago; the policies that were loaded ahead stay."""
+        unpinned = self._ready.keys() - self._pinned
+        while len(unpinned) > self._limit:
+            oldest = min(unpinned, key=lambda each: self._used.get(each, -1))
+            unpinned.remove(oldest)
+            self._replace(oldest, None)
 
     def _make(self, revision: Revision) -> Ready:
         wasm = self._store.module(revision.manifest.digest)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import requests
 from acceptance_server import Server, wait_until
+from database_servers import start_postgresql, stop
 
 
 def start(new_server: Callable[..., Server], file: Path, text: str) -> Server:
@@ -55,3 +56,32 @@ def test_broken_settings_do_not_end_a_running_server(new_server: Callable[..., S
     assert "thread, which is no setting; did you mean threads?" in server.log()
     assert all(answers(server) for _ in range(20))
     assert server.stop() == 0
+
+
+def test_a_worker_that_comes_up_while_the_store_is_away_waits_for_it(
+    new_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    """The server goes on with the workers that it has, instead of ending with the new one."""
+    for directory in (tmp_path, *tmp_path.parents):  # the database has a user of its own, who must get there
+        if directory.owner() == Path.home().owner() and directory.stat().st_mode & 0o077 == 0:
+            directory.chmod(0o711)
+    (tmp_path / "database").mkdir()
+    database, port = start_postgresql(tmp_path / "database")
+    try:
+        server = new_server(storage_url=f"postgresql://postgres@127.0.0.1:{port}/postgres")
+        server.start()
+        wait_until(lambda: answers(server), "it answers")
+        stop(database)
+        killed, kept = server.workers()
+
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: "a new worker waits for the store" in server.log(), "the new worker says what it waits for")
+        assert all(answers(server) for _ in range(10))
+        assert kept in server.workers()
+
+        ready = server.log().count("catalog is ready")
+        database, _ = start_postgresql(tmp_path / "database", port=port)
+        wait_until(lambda: server.log().count("catalog is ready") > ready, "the new worker is ready")
+        assert server.stop() == 0
+    finally:
+        stop(database)

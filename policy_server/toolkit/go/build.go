@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -71,9 +72,10 @@ const (
 	semanticsFast  = "fast"  // what OPA's WebAssembly answers by itself, regular expressions excepted
 )
 
-// semanticsOf reads `semantics` in the custom annotations of the packages; exact unless they say fast.
+// semanticsOf reads `semantics` in the custom annotations of the packages: exact, unless one says fast and none
+// says exact. What is compiled together has the same.
 func semanticsOf(parsed map[string]*ast.Module) (string, error) {
-	chosen := semanticsExact
+	chosen := ""
 	for _, name := range util.KeysSorted(parsed) {
 		for _, each := range parsed[name].Annotations {
 			value, given := each.Custom["semantics"]
@@ -81,15 +83,22 @@ func semanticsOf(parsed map[string]*ast.Module) (string, error) {
 				continue
 			}
 			if value != semanticsExact && value != semanticsFast {
-				return "", ast.Errors{ast.NewError(ast.CompileErr, each.Loc(),
-					"semantics must be %s or %s", semanticsExact, semanticsFast)}
+				return "", wrong(each, "semantics must be %s or %s", semanticsExact, semanticsFast)
 			}
-			if value == semanticsFast {
-				chosen = semanticsFast
+			if each.Scope != "package" && each.Scope != "subpackages" {
+				return "", wrong(each, "semantics is said of a package, not of a %s", each.Scope)
 			}
+			if chosen != "" && chosen != value {
+				return "", wrong(each, "semantics is %s here and %s in another file of the same module", value, chosen)
+			}
+			chosen, _ = value.(string)
 		}
 	}
-	return chosen, nil
+	return cmp.Or(chosen, semanticsExact), nil
+}
+
+func wrong(at *ast.Annotations, message string, parts ...any) error {
+	return ast.Errors{ast.NewError(ast.CompileErr, at.Loc(), message, parts...)}
 }
 
 func makePlan(request *buildRequest, able *ast.Capabilities, parsed map[string]*ast.Module) (*ir.Policy, error) {

@@ -171,10 +171,11 @@ func (e *exact) withInput(with *ir.WithStmt) []ir.Stmt {
 	}
 }
 
-// appendsOutside tells whether a block appends to an array that it did not make: then the order
-// in which it runs shows.
+// appendsOutside tells whether the order in which a block runs shows: it appends to an array that it
+// did not make, or prints.
 func appendsOutside(block *ir.Block) bool {
 	appended, made := map[ir.Local]bool{}, map[ir.Local]bool{}
+	prints := false
 	var look func(*ir.Block)
 	look = func(block *ir.Block) {
 		for _, stmt := range block.Stmts {
@@ -183,6 +184,8 @@ func appendsOutside(block *ir.Block) bool {
 				appended[stmt.Array] = true
 			case *ir.MakeArrayStmt:
 				made[stmt.Target] = true
+			case *ir.CallStmt:
+				prints = prints || stmt.Func == ast.InternalPrint.Name
 			case *ir.BlockStmt:
 				for _, each := range stmt.Blocks {
 					look(each)
@@ -197,6 +200,9 @@ func appendsOutside(block *ir.Block) bool {
 		}
 	}
 	look(block)
+	if prints {
+		return true
+	}
 	for array := range appended {
 		if !made[array] {
 			return true

@@ -108,10 +108,11 @@ func membersAreIntegers(g *guarding) []ir.Stmt {
 	return g.each(g.args[0], func(member ir.Local) []ir.Stmt { return g.integersIn(member) })
 }
 
-// membersHaveOneSpelling: of 1 and 1.0, which are equal, the interpreter may keep another than the WebAssembly.
+// membersHaveOneSpelling: of 1 and 1.0, which are equal, and of [1] and [1.0], the interpreter may keep another
+// than the WebAssembly.
 func membersHaveOneSpelling(g *guarding) []ir.Stmt {
 	return g.each(g.args[0], func(member ir.Local) []ir.Stmt {
-		return g.either(g.says(false, ast.IsNumber.Name, of(member)), g.integersIn(member))
+		return g.either(g.says(true, ast.IsString.Name, of(member)), g.integersIn(member))
 	})
 }
 
@@ -155,6 +156,10 @@ func firstIsFullArray(g *guarding) []ir.Stmt {
 }
 
 func firstIsShort(g *guarding) []ir.Stmt { return g.size(g.args[0], ast.LessThanEq.Name, shortest) }
+
+func firstIsShortAndPlain(g *guarding) []ir.Stmt {
+	return append(firstIsShort(g), membersHaveOneSpelling(g)...)
+}
 
 func noColons(g *guarding) []ir.Stmt {
 	stmts := g.says(false, ast.Contains.Name, of(g.args[0]), of(g.text(":")))

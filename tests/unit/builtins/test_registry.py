@@ -241,3 +241,10 @@ def test_the_interpreter_gets_the_same_functions(toolkit: Toolkit) -> None:
     assert cast("dict[str, list[dict[str, Json]]]", found)["result"][0]["bindings"] == {"x": "value"}
     with pytest.raises(BuiltinFailed):
         registry.host(_call())("acme.unknown", b"[]")
+
+
+@pytest.mark.parametrize("answer", [float("nan"), [float("inf")], {"a": [None, float("-inf")]}])
+def test_what_is_no_number_is_no_answer(answer: Json) -> None:
+    """JSON has neither infinity nor what is no number; null would be a wrong answer."""
+    with pytest.raises(BuiltinFailed, match="raised ValueError"):
+        _ask(lambda: answer)

@@ -7,7 +7,7 @@ import pytest
 
 from policy_server.builtins.opa import NATIVE, TWINS
 from policy_server.engine.policy import Policy
-from policy_server.model.errors import BuiltinFailed, EvaluationTimeout
+from policy_server.model.errors import BuiltinFailed, CompileError, EvaluationTimeout
 from policy_server.model.policy import Dialect
 from policy_server.toolkit.toolkit import Toolkit
 
@@ -39,6 +39,9 @@ DIFFERENT = [
     ('substring("abc", 1.0, 1)', b'"b"'),
     ('regex.match("\\u0000", "")', b"false"),
     ("sum([0.5, 1e20])", b"100000000000000000000"),
+    ("max([[1], [1.0]])", b"[1.0]"),
+    ("min([[1.0], [1]])", b"[1]"),
+    ("sort([y | some i in numbers.range(1, 30); y := i % 2])[0]", b"0"),
 ]
 
 
@@ -135,3 +138,40 @@ def test_every_function_of_webassembly_has_twins(toolkit: Toolkit) -> None:
 
     assert {name.partition(".")[2] for name in asked} == set(NATIVE)
     assert asked <= TWINS
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("# METADATA\n# custom:\n#   semantics: quick\n", "semantics must be exact or fast"),
+        ("# METADATA\n# scope: document\n# custom:\n#   semantics: fast\n", None),
+    ],
+)
+def test_semantics_are_checked(head: str, message: str | None, toolkit: Toolkit) -> None:
+    """A word that is none is an error with its place."""
+    rego = f"{head}package t.p\n\nx := 1\n"
+
+    if message is None:
+        rego = f"package t.p\n\n{head}x := 1\n"
+        message = "semantics is said of a package, not of a document"
+    with pytest.raises(CompileError, match=message):
+        toolkit.build({"p.rego": rego}, ["t/p"], dialect=Dialect.V1)
+
+
+def test_files_that_are_compiled_together_have_the_same_semantics(toolkit: Toolkit) -> None:
+    """Fast in one and exact in the other would be a guess."""
+    exact = FAST.replace("fast", "exact")
+    files = {"a.rego": f"{FAST}package a\n\nx := data.b.x\n", "b.rego": f"{exact}package b\n\nx := 1\n"}
+
+    with pytest.raises(CompileError, match="semantics is exact here and fast in another file"):
+        toolkit.build(files, ["a"], dialect=Dialect.V1)
+
+
+def test_what_is_printed_comes_in_order(load_policy: Callable[..., Policy]) -> None:
+    """Members of sets are printed as the interpreter prints them."""
+    policy = load_policy('package t.p\n\nx contains v if { some v in {"c", "a", "d", "b"}; print(v) }\n')
+    printed: list[str] = []
+
+    policy.evaluate_json(printed=printed)
+
+    assert printed == ["a", "b", "c", "d"]

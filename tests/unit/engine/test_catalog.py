@@ -252,3 +252,35 @@ def test_a_revision_published_while_the_first_one_loads_is_not_missed(store: Awa
     catalog = Catalog(store, slow, lambda: AT)
 
     assert answering(catalog) == b"two"
+
+
+def test_what_was_asked_for_longest_ago_is_unloaded(store: Away) -> None:
+    """Memory is bounded however many policies there are; what Pexip asks for always stays."""
+    ids = [PolicyId("r", "g", f"n{number}", "1.0") for number in range(5)]
+    for each in ids:
+        digest = each.name
+        manifest = Manifest(digest, digest, "1", Dialect.V1, ("g/n",))
+        compiled = CompiledPolicy(digest.encode(), manifest)
+        store.publish(PolicySource(each, digest), compiled, data=None, digest=digest, author="t", at=AT)
+    catalog = Catalog(store, load, lambda: AT, limit=2)
+    catalog.preload(ids[:1])
+
+    loaded = [cast("Loaded", catalog.find(each).policy) for each in ids]
+    first = cast("Loaded", catalog.find(ids[3]).policy)
+    again = cast("Loaded", catalog.find(ids[2]).policy)
+
+    assert catalog.loaded() == 3
+    assert cast("Loaded", catalog.find(ids[0]).policy) is loaded[0]
+    assert first is loaded[3]
+    assert again is not loaded[2]
+    assert loaded[2].closed
+    assert loaded[4].closed
+
+
+def test_asking_for_what_is_not_there_leaves_nothing_behind(catalog: Catalog) -> None:
+    """However many wrong addresses are asked for."""
+    for number in range(100):
+        with pytest.raises(PolicyNotFound):
+            catalog.find(PolicyId("r", "g", f"n{number}", "1.0"))
+
+    assert not catalog._first
