@@ -18,7 +18,7 @@ from policy_server.auth.rules import BearerRules
 from policy_server.auth.tokens import Tokens
 from policy_server.model.errors import AlreadyExists, FetchError, PolicyServerError, SettingsError
 from policy_server.model.principal import ANONYMOUS, LOCAL, Principal, grants_of
-from policy_server.ports import Clock, TokenStore
+from policy_server.ports import Clock, Store
 from policy_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ _TICK: Final = 2.0
 class Admission:
     """What one process needs to know who asks; each thing is made when it is first asked for."""
 
-    def __init__(self, settings: Settings, store: Callable[[], TokenStore], clock: Clock) -> None:
-        """Take the settings, and where tokens are kept; nothing is opened."""
+    def __init__(self, settings: Settings, store: Callable[[], Store], clock: Clock) -> None:
+        """Take the settings, and where tokens and records are kept; nothing is opened."""
         self._settings = settings
         self._store = store
         self._clock = clock
@@ -52,7 +52,8 @@ class Admission:
     @cached_property
     def tokens(self) -> Tokens:
         """The API tokens."""
-        return Tokens(self._store(), self._clock)
+        store = self._store()
+        return Tokens(store.tokens, store.audit, self._clock)
 
     @cached_property
     def proxies(self) -> Proxies:

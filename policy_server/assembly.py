@@ -222,7 +222,7 @@ class Assembly:
     @cached_property
     def admission(self) -> Admission:
         """Who may come in."""
-        return Admission(self.settings, lambda: self.store.tokens, now)
+        return Admission(self.settings, lambda: self.store, now)
 
     @cached_property
     def metrics(self) -> Metrics:

@@ -66,7 +66,7 @@ class World:
 
     def subscribe(self, url: str, name: str = "somebody") -> Subscriber:
         """Make a subscriber of the policy."""
-        return self.subscriptions.subscribe(POLICY, name=name, url=url)
+        return self.subscriptions.subscribe(POLICY, name=name, url=url, by="me")
 
     def deliverer(self, *more: Sink) -> Deliverer:
         """Make one that knows subscribers and what else is given."""

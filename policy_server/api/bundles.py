@@ -11,6 +11,7 @@ import msgspec
 from falcon.media.multipart import MultipartFormHandler
 
 from policy_server.api import query
+from policy_server.api.caller import actor_of
 from policy_server.api.models import AutoImportConfig, AutoImportList, AutoImportView, ImportedPolicy
 from policy_server.api.request import ApiRequest, read_body, refused
 from policy_server.bundles.auto import AutoImporter
@@ -99,7 +100,7 @@ class AutoImports:
         if problems:
             raise InputError("; ".join(problems))
         url, interval = cast(str, document["policyURL"]), cast(str, document["interval"])
-        self._auto.save(url, _interval(interval))
+        self._auto.save(url, _interval(interval), by=actor_of(req))
         _answer(resp, AutoImportConfig(url, interval))
 
     def on_delete(self, req: ApiRequest, resp: falcon.Response) -> None:
@@ -108,7 +109,7 @@ class AutoImports:
         problems = _about_url(document)
         if problems:
             raise InputError("; ".join(problems))
-        gone = self._auto.remove(cast(str, document["policyURL"]))
+        gone = self._auto.remove(cast(str, document["policyURL"]), by=actor_of(req))
         _answer(resp, AutoImportConfig(gone.url, format_duration(_nanoseconds(gone.interval))))
 
 

@@ -231,7 +231,7 @@ def make_resources(parts: Parts) -> Mapping[type, object]:
         Locks(locks),
         Refresh(parts.refresher),
         Policies(store),
-        TokenPages(parts.tokens or Tokens(store.tokens, parts.clock), max_body=options.max_body),
+        TokenPages(parts.tokens or Tokens(store.tokens, store.audit, parts.clock), max_body=options.max_body),
         Exports(parts.bundles.exporter),
         Imports(parts.bundles.importer, parts.bundles.max_bytes),
         AutoImports(parts.bundles.auto, options.max_body),

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import falcon
 import msgspec
 
+from policy_server.api.caller import actor_of
 from policy_server.api.event_views import (
     NewSubscriberView,
     SubscriberList,
@@ -38,7 +39,9 @@ class Subscribers:
     def on_post(self, req: ApiRequest, resp: falcon.Response, **policy: str) -> None:
         """Subscribe; the answer shows the secret, once."""
         wanted = _read(read_body(req, self._max_body))
-        made = self._subscriptions.subscribe(_id(policy), name=wanted.subscriber, url=wanted.webhook_url)
+        made = self._subscriptions.subscribe(
+            _id(policy), name=wanted.subscriber, url=wanted.webhook_url, by=actor_of(req)
+        )
         # SECURITY: nobody in between may keep the secret.
         resp.set_header("cache-control", "no-store")
         _answer(resp, NewSubscriberView(**msgspec.structs.asdict(_view(made)), secret=made.secret))
@@ -51,9 +54,9 @@ class Subscribers:
         """Show one."""
         _answer(resp, _view(self._subscriptions.get(_id(policy), subscriber)))
 
-    def on_delete_item(self, _req: ApiRequest, resp: falcon.Response, subscriber: str, **policy: str) -> None:
+    def on_delete_item(self, req: ApiRequest, resp: falcon.Response, subscriber: str, **policy: str) -> None:
         """Unsubscribe."""
-        self._subscriptions.unsubscribe(_id(policy), subscriber)
+        self._subscriptions.unsubscribe(_id(policy), subscriber, by=actor_of(req))
         resp.data = b""
 
     def on_post_test(self, _req: ApiRequest, resp: falcon.Response, subscriber: str, **policy: str) -> None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from policy_server.audit.journal import Journal
 from policy_server.model.access import ApiToken
 from policy_server.model.errors import InvalidParameter, NotAuthenticated, Problem, StoreUnavailable
 from policy_server.model.principal import Principal, grants_of, parse_grant
-from policy_server.ports import Clock, TokenStore
+from policy_server.ports import AuditStore, Clock, TokenStore
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +66,10 @@ class Tokens:
     that it was used is written by ``flush``, which a background thread calls.
     """
 
-    def __init__(self, store: TokenStore, clock: Clock) -> None:
-        """Take the store."""
+    def __init__(self, store: TokenStore, records: AuditStore, clock: Clock) -> None:
+        """Take where tokens are kept, and where it is recorded who made and revoked them."""
         self._store = store
+        self._journal = Journal(records, clock)
         self._clock = clock
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._used: dict[str, tuple[str, datetime]] = {}
@@ -91,7 +93,8 @@ class Tokens:
             created_by=by,
             expires_at=expires_at,
         )
-        self._store.add(kept)
+        with self._journal.change("create-token", f"token/{kept.id}", actor=by):
+            self._store.add(kept)
         log.info("a token was made", extra={"action": "token.created", "id": kept.id, "by": by})
         return Minted(kept, text)
 
@@ -101,11 +104,18 @@ class Tokens:
 
     def revoke(self, token: str, *, by: str) -> ApiToken:
         """Make a token useless: here at once, elsewhere within a second. Unknown: TokenNotFound."""
-        revoked = self._store.revoke(token, self._clock())
+        revoked = self._revoked(token, by)
         with self._lock:
             self._seen.pop(revoked.digest, None)
         log.info("a token was revoked", extra={"action": "token.revoked", "id": revoked.id, "by": by})
         return revoked
+
+    def _revoked(self, token: str, by: str) -> ApiToken:
+        if not any(known.id == token and known.revoked_at is None for known in self._store.all()):
+            # Unknown, or of no use already: what changes nothing leaves no record.
+            return self._store.revoke(token, self._clock())
+        with self._journal.change("revoke-token", f"token/{token}", actor=by):
+            return self._store.revoke(token, self._clock())
 
     def identify(self, text: str) -> Principal:
         """Return whose token it is; NotAuthenticated when it does not count, StoreUnavailable when none can tell."""

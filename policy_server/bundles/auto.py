@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
+from policy_server.audit.journal import Journal
 from policy_server.bundles.importer import Importer
 from policy_server.model.auto_import import AutoImport
 from policy_server.model.errors import FetchError, PolicyServerError, StoreUnavailable
@@ -49,24 +51,31 @@ class AutoImporter:
         self._client = client
         self._clock = clock
         self._wait = wait
+        self._journal = Journal(store.audit, clock)
 
     def all(self) -> Sequence[AutoImport]:
         """Return all configurations, ordered by URL."""
         return self._store.auto_imports.all()
 
-    def save(self, url: str, interval: timedelta) -> AutoImport:
-        """Make a configuration, or give the one with this URL another interval."""
+    def save(self, url: str, interval: timedelta, *, by: str) -> AutoImport:
+        """Make a configuration, or give the one with this URL another interval; on record."""
         with self._change():
             known = self._find(url)
             made = AutoImport(secrets.token_hex(12), url, interval, _later(self._clock(), interval))
             if known is not None:
                 made = replace(known, interval=interval, next_import=made.next_import)
-            return self._store.auto_imports.save(made)
+            before = None if known is None else known.id
+            with self._journal.change("save-auto-import", _masked(url), actor=by, before=before, after=made.id):
+                return self._store.auto_imports.save(made)
 
-    def remove(self, url: str) -> AutoImport:
-        """Forget and return a configuration; AutoImportNotFound."""
+    def remove(self, url: str, *, by: str) -> AutoImport:
+        """Forget and return a configuration, on record; AutoImportNotFound."""
         with self._change():
-            return self._store.auto_imports.remove(url)
+            known = self._find(url)
+            if known is None:
+                return self._store.auto_imports.remove(url)
+            with self._journal.change("remove-auto-import", _masked(url), actor=by, before=known.id):
+                return self._store.auto_imports.remove(url)
 
     def run_due(self, at: datetime) -> tuple[AutoImport, ...]:
         """Import what is due, several at once; returns what was tried. StoreUnavailable."""
@@ -150,6 +159,12 @@ class AutoImporter:
             yield
         finally:
             self._store.release("auto-imports", holder)
+
+
+def _masked(url: str) -> str:
+    """Return an address without user, password, query and fragment, any of which may be secret."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _later(at: datetime, interval: timedelta) -> datetime:

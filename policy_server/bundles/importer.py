@@ -15,6 +15,7 @@ from policy_server.model.errors import AlreadyLocked, ForeignPolicy, PolicyNotFo
 from policy_server.model.policy import PolicyFilter, PolicyId, PolicyRecord, PolicySource
 from policy_server.ports import Clock, Publisher, Store
 from policy_server.publishing.checks import check_source, tidy
+from policy_server.publishing.locks import PolicyLocks
 
 ORIGIN: Final = "import:"
 """How the origin of an imported policy begins; its signer's name follows."""
@@ -43,7 +44,7 @@ class Importer:
         self._store = store
         self._publisher = publisher
         self._trust = trust
-        self._clock = clock
+        self._locks = PolicyLocks(store, clock)
         self._rehearse = rehearse
 
     def bring(self, content: bytes) -> Imported:
@@ -114,7 +115,7 @@ class Importer:
 
     def _lock(self, policy: PolicyId, actor: str) -> None:
         try:
-            self._store.lock(policy, self._clock(), actor=actor)
+            self._locks.lock(policy, actor=actor)
         except AlreadyLocked:
             return
 

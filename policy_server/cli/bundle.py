@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -11,7 +10,7 @@ from urllib.parse import quote
 import typer
 
 from policy_server.cli import options, output
-from policy_server.cli.client import Answer, open_client
+from policy_server.cli.client import Answer, actor, open_client
 from policy_server.model.errors import FetchError, InputError, PolicyNotFound, Refused
 from policy_server.model.policy import PolicyId
 from policy_server.settings import Settings
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Bundles: policies that travel between servers, signed, and OPA's.", no_args_is_help=True)
 
 _POLICY = "repository/group/name/version"
-_AUTHOR = "bundle"
 _PROBLEM = {"Accept": "application/problem+json"}
 
 PolicyArgument = Annotated[str, typer.Argument(metavar="POLICY", help=_POLICY, show_default=False)]
@@ -161,6 +159,8 @@ def trust(
     state_dir: options.StateDir = None,
 ) -> None:
     """Trust a public key: its bundles may be imported. Prints the key's id."""
+    from policy_server.assembly import now
+    from policy_server.bundles.pinned import PinnedKeys
     from policy_server.bundles.signatures import read_keys, thumbprint
     from policy_server.cli.tools import read_text
     from policy_server.model.access import TrustedKey
@@ -168,10 +168,8 @@ def trust(
     found = read_keys(read_text(key))
     with _assembly(config, state_dir, writes=True) as assembly:
         for jwk, public in found:
-            kept = TrustedKey(
-                thumbprint(public), name, json.dumps(jwk), tuple(repository or ()), datetime.now(UTC), _AUTHOR
-            )
-            assembly.store.keys.save(kept)
+            kept = TrustedKey(thumbprint(public), name, json.dumps(jwk), tuple(repository or ()), now(), actor())
+            PinnedKeys(assembly.store, now).trust(kept)
             print(kept.id)
 
 
@@ -197,8 +195,11 @@ def distrust(
     state_dir: options.StateDir = None,
 ) -> None:
     """No longer trust a key; what it has signed before stays."""
+    from policy_server.assembly import now
+    from policy_server.bundles.pinned import PinnedKeys
+
     with _assembly(config, state_dir, writes=True) as assembly:
-        assembly.store.keys.remove(key)
+        PinnedKeys(assembly.store, now).distrust(key, by=actor())
     output.say(f"{key} is no longer trusted")
 
 
@@ -211,7 +212,7 @@ def _import_opa(settings: Settings, content: bytes, policy: str | None, origin: 
     if named is None:
         raise InputError(f"The bundle does not say which policy it is; name it with --as {_POLICY}.")
     with open_assembly(settings, writes=True) as assembly:
-        revision = assembly.publisher.publish(plain.source(named, origin=origin), author=_AUTHOR)
+        revision = assembly.publisher.publish(plain.source(named, origin=origin), author=actor())
     output.write_json({"policy": str(named), "revision": revision.number, "digest": revision.digest})
 
 

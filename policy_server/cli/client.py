@@ -104,7 +104,7 @@ class LocalClient:
             "SERVER_PORT": "0",
             "SERVER_PROTOCOL": "HTTP/1.1",
             "REMOTE_ADDR": "",
-            ACTOR_KEY: f"cli:{_user()}",
+            ACTOR_KEY: actor(),
             "CONTENT_LENGTH": str(len(body)),
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
@@ -128,12 +128,12 @@ class LocalClient:
         return Answer(int(status[:3]), dict(fields), body_of.getvalue())
 
 
-def _user() -> str:
-    """Return the name of whoever runs the command, for records of changes."""
+def actor() -> str:
+    """Return whoever runs the command, for records of changes: ``cli:<user>``."""
     try:
-        return getpass.getuser()
+        return f"cli:{getpass.getuser()}"
     except (OSError, KeyError):  # a user id without a name, as containers have
-        return str(os.getuid())
+        return f"cli:{os.getuid()}"
 
 
 @contextmanager

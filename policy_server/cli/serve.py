@@ -121,7 +121,7 @@ def prepare_store(settings: Settings) -> None:
         store.ping()
         if settings.bundled:
             BundledFeed(bundled_root(), store, now).upgrade()
-        tell_token(first_token(settings, Tokens(store.tokens, now)))
+        tell_token(first_token(settings, Tokens(store.tokens, store.audit, now)))
         store.close()
     except StoreUnavailable as error:
         raise SettingsError(f"the store {settings.database_shown} cannot be used: {error.message}") from error

@@ -54,6 +54,7 @@ def reset(
     assignments: options.Assignments = None,
 ) -> None:
     """Publish the bundled policies as they were shipped; data that was changed goes back to the sample."""
+    from policy_server.cli.client import actor
     from policy_server.cli.tools import all_policies, open_assembly
 
     settings = _settings(config, state_dir, assignments)
@@ -63,7 +64,7 @@ def reset(
     with open_assembly(settings, writes=True) as assembly:
         if everything:
             for policy in all_policies(assembly.store):
-                assembly.store.delete(policy)
+                assembly.publisher.delete(policy, author=actor())
         output.say(f"bundled policies: {assembly.bundled.reset()}")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from policy_server.audit.journal import Journal
 from policy_server.events import signing
 from policy_server.events.webhooks import Trial, Webhooks
 from policy_server.model.errors import FetchError, InvalidParameter, SubscriberNotFound
@@ -26,9 +27,10 @@ class Subscriptions:
         self._webhooks = webhooks
         self._guard = guard
         self._clock = clock
+        self._journal = Journal(store.audit, clock)
 
-    def subscribe(self, policy: PolicyId, *, name: str, url: str) -> Subscriber:
-        """Make a subscriber with a new secret.
+    def subscribe(self, policy: PolicyId, *, name: str, url: str, by: str) -> Subscriber:
+        """Make a subscriber with a new secret, on record.
 
         Raises:
             PolicyNotFound: there is no such policy.
@@ -48,7 +50,9 @@ class Subscriptions:
             updated_at=at,
             secret=signing.new_secret(),
         )
-        self._store.subscribers.add(made)
+        # SECURITY: the id, not the address, which may hold a token.
+        with self._journal.change("subscribe", policy, actor=by, after=made.id):
+            self._store.subscribers.add(made)
         return made
 
     def of(self, policy: PolicyId) -> Sequence[Subscriber]:
@@ -62,10 +66,11 @@ class Subscriptions:
             raise SubscriberNotFound(f"There is no subscriber {subscriber}.")
         return found
 
-    def unsubscribe(self, policy: PolicyId, subscriber: str) -> None:
-        """Remove one; SubscriberNotFound as above."""
+    def unsubscribe(self, policy: PolicyId, subscriber: str, *, by: str) -> None:
+        """Remove one, on record; SubscriberNotFound as above."""
         self.get(policy, subscriber)
-        self._store.subscribers.remove(subscriber)
+        with self._journal.change("unsubscribe", policy, actor=by, before=subscriber):
+            self._store.subscribers.remove(subscriber)
 
     def test(self, policy: PolicyId, subscriber: str) -> Trial:
         """Call one now; SubscriberNotFound as above."""

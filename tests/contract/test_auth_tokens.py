@@ -31,7 +31,7 @@ def clock() -> Moment:
 @pytest.fixture
 def tokens(store: Store, clock: Moment) -> Tokens:
     """The tokens of a store."""
-    return Tokens(store.tokens, clock)
+    return Tokens(store.tokens, store.audit, clock)
 
 
 def why(tokens: Tokens, text: str) -> str:
@@ -44,7 +44,7 @@ def why(tokens: Tokens, text: str) -> str:
 def test_a_token_lives_until_it_is_revoked(store: Store, tokens: Tokens, clock: Moment) -> None:
     """Made, shown, used, revoked; another process hears of the end within a second."""
     minted = tokens.create("ci", ["evaluate", "publish:mine"], by="admin")
-    elsewhere = Tokens(store.tokens, clock)
+    elsewhere = Tokens(store.tokens, store.audit, clock)
 
     for each in (tokens, elsewhere):
         principal = each.identify(minted.text)
@@ -83,7 +83,7 @@ def test_a_token_ends_by_itself(tokens: Tokens, clock: Moment) -> None:
 def test_that_it_was_used_is_written_once_a_minute(store: Store, tokens: Tokens, clock: Moment) -> None:
     """By whichever process; nothing is written on the way of a request."""
     minted = tokens.create("busy", ["read"], by="admin")
-    elsewhere = Tokens(store.tokens, clock)
+    elsewhere = Tokens(store.tokens, store.audit, clock)
 
     def used(seconds: float, by: Tokens) -> datetime | None:
         clock.at = START + timedelta(seconds=seconds)
@@ -131,7 +131,7 @@ def test_ids_that_are_given_are_given_once(tokens: Tokens) -> None:
 def test_known_tokens_outlive_an_outage(store: Store, clock: Moment) -> None:
     """Decisions go on for a while; tokens that this process has not seen cannot be told."""
     going = Outage(store)
-    tokens = Tokens(going, clock)
+    tokens = Tokens(going, store.audit, clock)
     known, unknown = (tokens.create(name, ["evaluate"], by="admin") for name in ("known", "unknown"))
     tokens.identify(known.text)
 

@@ -78,7 +78,7 @@ def test_due_bundles_are_imported_in_the_background(
     assembly = make_assembly(
         bundle_issuers=httpserver.url_for("/policy"), allowed_networks="localhost", auto_import_poll_interval="0.05"
     )
-    assembly.exchange.bundles.auto.save(httpserver.url_for("/b.zip"), timedelta(microseconds=1))
+    assembly.exchange.bundles.auto.save(httpserver.url_for("/b.zip"), timedelta(microseconds=1), by="me")
     stop = threading.Event()
     thread = threading.Thread(target=assembly.background.supervise, args=(stop,))
 

@@ -46,7 +46,7 @@ def make_guarded(make_server: Callable[..., Server]) -> Callable[..., Guarded]:
 
     def make(addresses: AddressFilter | None = None, **options: object) -> Guarded:
         server = make_server(**options)
-        tokens = Tokens(server.store.tokens, now)
+        tokens = Tokens(server.store.tokens, server.store.audit, now)
         gate = Gate(proxies=Proxies(["10.0.0.5"]), tokens=tokens, addresses=addresses)
         return Guarded(server, tokens, Client(make_app(replace(server.parts, gate=gate, tokens=tokens))))
 

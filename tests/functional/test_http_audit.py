@@ -38,6 +38,45 @@ def test_every_change_is_on_record(server: Server) -> None:
     assert "2931" not in json.dumps(records)
 
 
+def test_tokens_are_on_record(server: Server) -> None:
+    """Made and revoked, by id and never by text; a revoked one that is revoked again is no change."""
+    made = server.client.post("/v1/tokens", b'{"name": "ci", "scopes": ["read"]}').json
+    for _ in range(2):
+        assert server.client.ask("DELETE", f"/v1/tokens/{made['id']}").status == 200
+
+    records = trail(server)
+    seen = [(each["action"], each["subject"], each["actor"]) for each in records[::-1]]
+    subject = f"token/{made['id']}"
+    assert seen == [("create-token", subject, "anonymous"), ("revoke-token", subject, "anonymous")]
+    assert made["token"] not in json.dumps(records)
+
+
+def test_subscribers_are_on_record(server: Server) -> None:
+    """Under their policy, by id; the address may hold a token."""
+    server.publish("r/g/p/1.0", REGO)
+    wanted = b'{"webhook_url": "https://93.184.216.34/hook?key=s3cret", "subscriber": "somebody"}'
+    made = server.client.post("/policy/r/g/p/1.0/notifychange", wanted).json
+    server.client.ask("DELETE", f"/policy/r/g/p/1.0/notifychange/{made['MongoID']}")
+
+    removed, added = trail(server, "policy=r/g/p/1.0")[:2]
+    assert (added["action"], added["after"], added["actor"]) == ("subscribe", made["MongoID"], "anonymous")
+    assert (removed["action"], removed["before"], removed["outcome"]) == ("unsubscribe", made["MongoID"], "ok")
+    assert "s3cret" not in json.dumps([added, removed])
+
+
+def test_automatic_imports_are_on_record(server: Server) -> None:
+    """With their address, without what may be secret in it."""
+    config = b'{"policyURL": "https://me:s3cret@h.example.com/b.zip?key=s3cret", "interval": "1h"}'
+    server.client.post("/v1/policy/import/config", config)
+    server.client.ask("DELETE", "/v1/policy/import/config", body=config)
+    server.client.ask("DELETE", "/v1/policy/import/config", body=config)  # 404
+
+    records = trail(server)
+    assert [each["action"] for each in records[::-1]] == ["save-auto-import", "remove-auto-import"]
+    assert {each["subject"] for each in records} == {"https://h.example.com/b.zip"}
+    assert records[0]["before"] == records[1]["after"] is not None
+
+
 def test_a_record_says_who_and_from_where(server: Server) -> None:
     """The address is the socket's, whatever headers say; the request is named."""
     server.client.ask(
@@ -109,9 +148,12 @@ def test_what_cannot_be_recorded_is_not_done(server: Server, monkeypatch: pytest
         server.client.ask("PUT", f"{ITEM}/data", body=b'{"a": 1}'),
         server.client.ask("DELETE", ITEM),
         server.client.post("/policy/r/g/p/1.0/lock"),
+        server.client.post("/v1/tokens", b'{"name": "ci", "scopes": ["read"]}'),
+        server.client.post("/v1/policy/import/config", b'{"policyURL": "https://h.example.com", "interval": "1h"}'),
     ]
 
-    assert [each.status for each in answers] == [503, 503, 503, 500]
+    assert [each.status for each in answers] == [503, 503, 503, 500, 503, 503]
+    assert (list(server.store.tokens.all()), list(server.store.auto_imports.all())) == ([], [])
     assert (server.client.get(ITEM).json["revision"], server.client.get(ITEM).json["locked"]) == (1, False)
 
 

@@ -13,6 +13,7 @@ from pytest_httpserver import HTTPServer
 
 from policy_server.admission import FIRST, Admission, check_exposure, first_token, is_loopback, remarks
 from policy_server.auth.tokens import Tokens
+from policy_server.model.audit import AuditFilter
 from policy_server.model.errors import NotAuthenticated, SettingsError
 from policy_server.model.principal import ANONYMOUS, LOCAL, Role
 from policy_server.settings import Settings, load_settings
@@ -30,7 +31,7 @@ def load(**values: object) -> Settings:
 def admission(settings: Settings, store: MemoryStore | None = None) -> Admission:
     """Set up who may come in, at NOW."""
     kept = store or MemoryStore()
-    return Admission(settings, lambda: kept.tokens, lambda: NOW)
+    return Admission(settings, lambda: kept, lambda: NOW)
 
 
 def signed(**claims: object) -> dict[str, object]:
@@ -68,7 +69,7 @@ def test_the_first_start_makes_a_token_for_the_operator(tmp_path: Path) -> None:
     """In a file that only its user reads; the second start makes none."""
     store = MemoryStore()
     settings = load(auth_enabled=True, state_dir=tmp_path)
-    tokens = Tokens(store.tokens, lambda: NOW)
+    tokens = Tokens(store.tokens, store.audit, lambda: NOW)
 
     file = first_token(settings, tokens)
 
@@ -77,6 +78,8 @@ def test_the_first_start_makes_a_token_for_the_operator(tmp_path: Path) -> None:
     principal = tokens.identify(file.read_text().strip())
     assert principal.allows(Role.ADMIN)
     assert [token.id for token in store.tokens.all()] == [FIRST]
+    made = store.audit.find(AuditFilter(action="create-token"), limit=2).records
+    assert [(each.actor, each.subject) for each in made] == [("first start", f"token/{FIRST}")]
     tokens.revoke(FIRST, by="me")
     assert first_token(settings, tokens) is None
 
@@ -86,7 +89,9 @@ def test_an_old_file_or_a_link_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("mine")
     (tmp_path / "admin-token").symlink_to(tmp_path / "elsewhere")
 
-    file = first_token(load(auth_enabled=True, state_dir=tmp_path), Tokens(MemoryStore().tokens, lambda: NOW))
+    file = first_token(
+        load(auth_enabled=True, state_dir=tmp_path), Tokens(MemoryStore().tokens, MemoryStore().audit, lambda: NOW)
+    )
 
     assert file is not None
     assert not file.is_symlink()
@@ -101,7 +106,7 @@ def test_no_token_is_made_where_others_can_come_in(tmp_path: Path, more: dict[st
     """Or where nobody is asked."""
     settings = load(**{"auth_enabled": True, "state_dir": tmp_path} | more)
 
-    assert first_token(settings, Tokens(MemoryStore().tokens, lambda: NOW)) is None
+    assert first_token(settings, Tokens(MemoryStore().tokens, MemoryStore().audit, lambda: NOW)) is None
     assert list(tmp_path.iterdir()) == []
 
 

@@ -21,7 +21,7 @@ CERTIFICATE = {"REMOTE_ADDR": "10.0.0.5", "HTTP_X_SUBJECT": "CN=a"}
 @pytest.fixture
 def tokens(clock: Time) -> Tokens:
     """Tokens in memory."""
-    return Tokens(MemoryStore().tokens, clock)
+    return Tokens(MemoryStore().tokens, MemoryStore().audit, clock)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
 def test_the_first_import_is_one_interval_after_the_configuration(desk: Desk, httpserver: HTTPServer) -> None:
     """And the next one an interval later."""
     httpserver.expect_request("/b.zip").respond_with_data(bundle())
-    made = desk.auto.save(httpserver.url_for("/b.zip"), HOUR)
+    made = desk.auto.save(httpserver.url_for("/b.zip"), HOUR, by="me")
 
     assert desk.auto.run_due(desk.clock.forward(3599)) == ()
     (done,) = desk.auto.run_due(desk.clock.forward(1))
@@ -37,9 +37,9 @@ def test_the_first_import_is_one_interval_after_the_configuration(desk: Desk, ht
 
 def test_the_same_url_again_changes_the_interval(desk: Desk) -> None:
     """There is one configuration for each URL."""
-    first = desk.auto.save("https://a.example.com/b.zip", HOUR)
+    first = desk.auto.save("https://a.example.com/b.zip", HOUR, by="me")
 
-    second = desk.auto.save("https://a.example.com/b.zip", 2 * HOUR)
+    second = desk.auto.save("https://a.example.com/b.zip", 2 * HOUR, by="me")
 
     assert (second.id, second.next_import) == (first.id, START + 2 * HOUR)
     assert len(desk.auto.all()) == 1
@@ -47,12 +47,12 @@ def test_the_same_url_again_changes_the_interval(desk: Desk) -> None:
 
 def test_what_was_removed_is_gone(desk: Desk) -> None:
     """And cannot be removed twice."""
-    desk.auto.save("https://a.example.com/b.zip", HOUR)
+    desk.auto.save("https://a.example.com/b.zip", HOUR, by="me")
 
-    assert desk.auto.remove("https://a.example.com/b.zip").interval == HOUR
+    assert desk.auto.remove("https://a.example.com/b.zip", by="me").interval == HOUR
 
     with pytest.raises(AutoImportNotFound):
-        desk.auto.remove("https://a.example.com/b.zip")
+        desk.auto.remove("https://a.example.com/b.zip", by="me")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_failure_is_shown_and_waits_for_the_next_interval(
 ) -> None:
     """It is not tried again before."""
     httpserver.expect_request("/b.zip").respond_with_data(content, status, {"location": "/elsewhere"})
-    desk.auto.save(httpserver.url_for("/b.zip"), HOUR)
+    desk.auto.save(httpserver.url_for("/b.zip"), HOUR, by="me")
 
     (failed,) = desk.auto.run_due(desk.clock.forward(3600))
 
@@ -83,7 +83,7 @@ def test_a_success_takes_the_failure_away(desk: Desk, httpserver: HTTPServer) ->
     """And remembers when it was."""
     httpserver.expect_ordered_request("/b.zip").respond_with_data(b"", 500)
     httpserver.expect_ordered_request("/b.zip").respond_with_data(bundle())
-    desk.auto.save(httpserver.url_for("/b.zip"), HOUR)
+    desk.auto.save(httpserver.url_for("/b.zip"), HOUR, by="me")
     desk.auto.run_due(desk.clock.forward(3600))
 
     (done,) = desk.auto.run_due(desk.clock.forward(3600))
@@ -96,7 +96,7 @@ def test_one_failure_does_not_stop_the_others(desk: Desk, httpserver: HTTPServer
     httpserver.expect_request("/a.zip").respond_with_data(b"", 500)
     httpserver.expect_request("/b.zip").respond_with_data(bundle())
     for name in ("a", "b"):
-        desk.auto.save(httpserver.url_for(f"/{name}.zip"), HOUR)
+        desk.auto.save(httpserver.url_for(f"/{name}.zip"), HOUR, by="me")
 
     done = desk.auto.run_due(desk.clock.forward(3600))
 
@@ -112,7 +112,7 @@ def test_another_process_at_it_is_left_alone(desk: Desk, httpserver: HTTPServer)
         return Response(bundle())
 
     httpserver.expect_request("/b.zip").respond_with_handler(answer)
-    desk.auto.save(httpserver.url_for("/b.zip"), HOUR)
+    desk.auto.save(httpserver.url_for("/b.zip"), HOUR, by="me")
 
     desk.auto.run_due(desk.clock.forward(3600))
 
@@ -124,11 +124,11 @@ def test_a_configuration_removed_meanwhile_stays_removed(desk: Desk, httpserver:
     url = httpserver.url_for("/b.zip")
 
     def answer(_request: Request) -> Response:
-        desk.auto.remove(url)
+        desk.auto.remove(url, by="me")
         return Response(bundle())
 
     httpserver.expect_request("/b.zip").respond_with_handler(answer)
-    desk.auto.save(url, HOUR)
+    desk.auto.save(url, HOUR, by="me")
 
     assert desk.auto.run_due(desk.clock.forward(3600)) == ()
     assert list(desk.auto.all()) == []
@@ -139,11 +139,11 @@ def test_an_interval_changed_meanwhile_stays_changed(desk: Desk, httpserver: HTT
     url = httpserver.url_for("/b.zip")
 
     def answer(_request: Request) -> Response:
-        desk.auto.save(url, 3 * HOUR)
+        desk.auto.save(url, 3 * HOUR, by="me")
         return Response(bundle())
 
     httpserver.expect_request("/b.zip").respond_with_handler(answer)
-    desk.auto.save(url, HOUR)
+    desk.auto.save(url, HOUR, by="me")
 
     (done,) = desk.auto.run_due(desk.clock.forward(3600))
 
@@ -153,7 +153,7 @@ def test_an_interval_changed_meanwhile_stays_changed(desk: Desk, httpserver: HTT
 def test_a_forbidden_network_is_not_asked(make_desk: Callable[..., Desk], httpserver: HTTPServer) -> None:
     """The guard of outgoing requests decides."""
     desk = make_desk(client=GuardedClient(NetworkGuard()))
-    desk.auto.save(httpserver.url_for("/b.zip"), HOUR)
+    desk.auto.save(httpserver.url_for("/b.zip"), HOUR, by="me")
 
     (failed,) = desk.auto.run_due(desk.clock.forward(3600))
 
@@ -168,7 +168,7 @@ def test_secrets_in_an_address_are_not_logged(
     """Neither its password nor its query."""
     address = httpserver.url_for("/b.zip?token=hush").replace("://", "://user:hush@")
     httpserver.expect_request("/b.zip").respond_with_data(b"", 500)
-    desk.auto.save(address, HOUR)
+    desk.auto.save(address, HOUR, by="me")
 
     (failed,) = desk.auto.run_due(desk.clock.forward(3600))
 
@@ -183,4 +183,4 @@ def test_a_crashed_process_is_waited_for_only_so_long(desk: Desk) -> None:
     desk.store.acquire("auto-imports", "crashed", until=START + HOUR, at=START)
 
     with pytest.raises(StoreUnavailable):
-        desk.auto.save("https://a.example.com/b.zip", HOUR)
+        desk.auto.save("https://a.example.com/b.zip", HOUR, by="me")

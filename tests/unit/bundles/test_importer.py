@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
 from policy_server.bundles.trust import Issuer
+from policy_server.model.audit import AuditFilter
 from policy_server.model.errors import (
     BrokenBundle,
     BundleUnverified,
@@ -53,6 +54,15 @@ def test_the_same_bundle_again_changes_nothing(desk: Desk, caplog: pytest.LogCap
 
     assert (desk.store.stamp(), len(caplog.messages)) == (stamp, lines)
     assert "shared/g/p/1.0: imported, signed by peer" in caplog.messages
+
+
+def test_a_lock_by_a_bundle_is_on_record(desk: Desk) -> None:
+    """Once, after the publication; the same bundle again locks nothing."""
+    for _ in range(2):
+        desk.importer.bring(bundle(locked=True))
+
+    records = desk.store.audit.find(AuditFilter(), limit=10).records[::-1]
+    assert [(each.action, each.actor) for each in records] == [("publish", "import:peer"), ("lock", "import:peer")]
 
 
 def test_a_newer_bundle_replaces_an_older_one(desk: Desk) -> None:

@@ -1,5 +1,6 @@
 """The family `bundle`, on real stores."""
 
+import getpass
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,18 @@ def test_a_bundle_is_imported_once_its_key_is_trusted(
     assert command("bundle", "distrust", key).code == 0
     assert command("bundle", "import", peer_file).code == 5
     assert command("bundle", "distrust", key).code == 1
+
+
+def test_who_trusts_a_key_is_on_record(command: Callable[..., Ran], key_file: Path) -> None:
+    """By the key's id; trusting the same again changes nothing, a repository more does."""
+    key = command("bundle", "trust", "peer", key_file).out.strip()
+    command("bundle", "trust", "peer", key_file)
+    command("bundle", "trust", "peer", key_file, "--repository", "shared")
+    command("bundle", "distrust", key)
+
+    records = json.loads(command("audit", "--policy", f"key/{key}", "--format", "json").out)
+    assert [each["action"] for each in records[::-1]] == ["trust-key", "trust-key", "distrust-key"]
+    assert {each["actor"] for each in records} == {f"cli:{getpass.getuser()}"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

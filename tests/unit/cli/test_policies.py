@@ -1,5 +1,6 @@
 """policies, seed, reset, db: on a real store, without a server."""
 
+import getpass
 import json
 import re
 from collections.abc import Callable
@@ -95,6 +96,8 @@ def test_starting_over_forgets_locks(seeded: Callable[..., Ran]) -> None:
     seeded("policies", "lock", SERVICE)
 
     assert seeded("reset", "--all", "--yes") == Ran(0, "", "bundled policies: 6 published\n")
+    deleted = json.loads(seeded("audit", "--action", "delete", "--format", "json").out)
+    assert {each["actor"] for each in deleted} == {f"cli:{getpass.getuser()}"}
     assert seeded("policies", "list", "--locked").out == ""
 
 

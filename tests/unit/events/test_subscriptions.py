@@ -31,7 +31,7 @@ def strict(world: World) -> Subscriptions:
 def test_addresses_inside_are_refused_at_once(strict: Subscriptions, url: str) -> None:
     """Whoever subscribes learns it; every call would be refused as well."""
     with pytest.raises(TargetRefused):
-        strict.subscribe(POLICY, name="somebody", url=url)
+        strict.subscribe(POLICY, name="somebody", url=url, by="me")
 
     assert list(strict.of(POLICY)) == []
 
@@ -40,27 +40,27 @@ def test_addresses_inside_are_refused_at_once(strict: Subscriptions, url: str) -
 def test_what_is_no_address_of_a_web_server_is_refused(strict: Subscriptions, url: str) -> None:
     """It could never be called."""
     with pytest.raises(InvalidParameter, match="webhook_url"):
-        strict.subscribe(POLICY, name="somebody", url=url)
+        strict.subscribe(POLICY, name="somebody", url=url, by="me")
 
 
 def test_a_subscriber_belongs_to_its_policy(strict: Subscriptions) -> None:
     """Another policy's address does not show or remove it; the policy must be there at first."""
-    made = strict.subscribe(POLICY, name="somebody", url="https://public/x")
+    made = strict.subscribe(POLICY, name="somebody", url="https://public/x", by="me")
 
     with pytest.raises(AlreadyExists):
-        strict.subscribe(POLICY, name="somebody", url="https://public/x")
+        strict.subscribe(POLICY, name="somebody", url="https://public/x", by="me")
     with pytest.raises(PolicyNotFound):
-        strict.subscribe(OTHER, name="somebody", url="https://public/x")
+        strict.subscribe(OTHER, name="somebody", url="https://public/x", by="me")
     with pytest.raises(SubscriberNotFound):
-        strict.unsubscribe(OTHER, made.id)
+        strict.unsubscribe(OTHER, made.id, by="me")
     assert list(strict.of(POLICY)) == [made]
 
 
 def test_a_subscriber_outlives_its_policy(world: World, strict: Subscriptions) -> None:
     """The policy may come back; until then it can be removed."""
-    made = strict.subscribe(POLICY, name="somebody", url="https://public/x")
+    made = strict.subscribe(POLICY, name="somebody", url="https://public/x", by="me")
     world.store.delete(POLICY)
 
     assert strict.get(POLICY, made.id) == made
-    strict.unsubscribe(POLICY, made.id)
+    strict.unsubscribe(POLICY, made.id, by="me")
     assert list(strict.of(POLICY)) == []

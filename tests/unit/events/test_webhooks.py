@@ -174,7 +174,7 @@ def test_a_subscriber_that_was_removed_is_not_called(world: World, receivers: Re
     receiver = receivers(500)
     deliverer = change(world, receiver)
     (subscriber,) = world.subscriptions.of(POLICY)
-    world.subscriptions.unsubscribe(POLICY, subscriber.id)
+    world.subscriptions.unsubscribe(POLICY, subscriber.id, by="me")
 
     world.pass_by(10)
     world.deliver(deliverer)
