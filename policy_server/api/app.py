@@ -18,7 +18,7 @@ def make_app(parts: Parts) -> App:
     add_routes(router, parts)
     app: App = falcon.App(
         request_type=ApiRequest,
-        middleware=[Telemetry(parts.metrics), Access(parts.gate, ROUTES)],
+        middleware=[Telemetry(parts.metrics, parts.gate), Access(parts.gate, ROUTES)],
         router=router,
     )
     # An answer without a body has no content type either.

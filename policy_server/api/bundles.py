@@ -73,7 +73,7 @@ class Imports:
 
     def on_post(self, req: ApiRequest, resp: falcon.Response) -> None:
         """Import the body, or the field ``file`` of a form."""
-        done = self._importer.bring(_bundle(req, read_body(req, self._limit)))
+        done = self._importer.bring(_bundle(req, read_body(req, self._limit)), author=actor_of(req))
         policy = done.id
         _answer(
             resp,

@@ -2,6 +2,7 @@
 
 from policy_server.api.request import ApiRequest
 from policy_server.audit.caller import ACTOR_KEY, Caller
+from policy_server.auth.gate import Gate
 
 
 def actor_of(req: ApiRequest) -> str:
@@ -10,9 +11,11 @@ def actor_of(req: ApiRequest) -> str:
     return str(named) if named else req.principal.name
 
 
-def caller_of(req: ApiRequest) -> Caller:
+def caller_of(gate: Gate, req: ApiRequest) -> Caller:
     """Return who asks and from where.
 
-    SECURITY: the address is the socket's. Headers such as X-Forwarded-For can be made up.
+    SECURITY: the address is the gate's. Headers such as X-Forwarded-For can be made up; they are
+    believed from trusted proxies only, and an address that cannot be known stays empty.
     """
-    return Caller(actor_of(req), str(req.env.get("REMOTE_ADDR") or ""), req.request_id)
+    address = gate.client(req.env)
+    return Caller(actor_of(req), "" if address is None else str(address), req.request_id)

@@ -11,6 +11,7 @@ from policy_server.api.caller import caller_of
 from policy_server.api.metrics import Metrics
 from policy_server.api.request import ApiRequest, RequestIds
 from policy_server.audit.caller import work_for
+from policy_server.auth.gate import Gate
 from policy_server.auth.tokens import PREFIX
 
 log = logging.getLogger("policy_server.access")
@@ -32,9 +33,10 @@ class Telemetry:
     it a path with a token, which somebody may take for the token's id.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
-        """Take the counters."""
+    def __init__(self, metrics: Metrics, gate: Gate) -> None:
+        """Take the counters, and who knows the address behind proxies."""
         self._metrics = metrics
+        self._gate = gate
         self._ids = RequestIds()
 
     def process_request(self, req: ApiRequest, resp: falcon.Response) -> None:
@@ -42,8 +44,8 @@ class Telemetry:
         req.request_id = self._ids.take(req.env.get("HTTP_X_REQUEST_ID"))
         resp.set_header("x-request-id", req.request_id)
         resp.set_header("x-content-type-options", "nosniff")
-        if req.method != "GET":
-            work_for(partial(caller_of, req))
+        # Also of a GET: a validation may lock.
+        work_for(partial(caller_of, self._gate, req))
 
     def process_response(
         self,
@@ -54,8 +56,7 @@ class Telemetry:
         /,
     ) -> None:
         """Count and log what was answered."""
-        if req.method != "GET":
-            work_for(None)
+        work_for(None)
         seconds = (time.perf_counter_ns() - req.started_ns) / 1e9
         handler, status = req.uri_template or UNMATCHED, resp.status_code
         self._metrics.request(handler, req.method if req.method in METHODS else OTHER, status, seconds)

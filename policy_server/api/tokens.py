@@ -3,6 +3,7 @@
 import falcon
 import msgspec
 
+from policy_server.api.caller import actor_of
 from policy_server.api.request import ApiRequest, read_body
 from policy_server.api.token_views import NewToken, TokenList, TokenRequest, TokenView
 from policy_server.auth.tokens import Tokens
@@ -25,12 +26,12 @@ class TokenPages:
     def on_post(self, req: ApiRequest, resp: falcon.Response) -> None:
         """Make one and show it, this once."""
         wanted = _request(read_body(req, self._max_body))
-        minted = self._tokens.create(wanted.name, wanted.scopes, by=req.principal.name, expires_at=wanted.expires_at)
+        minted = self._tokens.create(wanted.name, wanted.scopes, by=actor_of(req), expires_at=wanted.expires_at)
         _answer(resp, NewToken(**msgspec.structs.asdict(_view(minted.kept)), token=minted.text))
 
     def on_delete_item(self, req: ApiRequest, resp: falcon.Response, token: str) -> None:
         """Revoke one."""
-        _answer(resp, _view(self._tokens.revoke(token, by=req.principal.name)))
+        _answer(resp, _view(self._tokens.revoke(token, by=actor_of(req))))
 
 
 def _request(body: bytes) -> TokenRequest:

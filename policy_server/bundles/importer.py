@@ -47,8 +47,11 @@ class Importer:
         self._locks = PolicyLocks(store, clock)
         self._rehearse = rehearse
 
-    def bring(self, content: bytes) -> Imported:
+    def bring(self, content: bytes, *, author: str | None = None) -> Imported:
         """Import one bundle; the same bundle again changes nothing.
+
+        ``author`` is who sent it; without one, as on a schedule, the signer
+        answers for it. Whose policy it is depends on the signer alone.
 
         Raises:
             NotABundle, InvalidBundle: the bytes are no bundle.
@@ -60,18 +63,19 @@ class Importer:
         bundle = open_bundle(content)
         voucher = self._trust.vouch(bundle)
         source = tidy(source_of(bundle, origin=f"{ORIGIN}{voucher.name}"))
+        by = source.origin if author is None else author
         before = self._record(source.id)
         self._check_owner(source, voucher, before)
         if before is None:
             check_source(source)
             self._rehearse(source)
         elif bundle.metadata.locked:
-            self._lock(source.id, source.origin)
-        revision = self._publisher.publish(source, author=source.origin)
+            self._lock(source.id, by)
+        revision = self._publisher.publish(source, author=by)
         if bundle.metadata.locked:
-            self._lock(source.id, source.origin)
+            self._lock(source.id, by)
         known = before is not None and before.revision == revision
-        fields = {"action": "bundle.imported", "policy": str(source.id), "author": source.origin}
+        fields = {"action": "bundle.imported", "policy": str(source.id), "author": by}
         # An import on a schedule mostly brings what is there already.
         log.log(
             logging.DEBUG if known else logging.INFO,

@@ -1,10 +1,15 @@
 """Who changed what, when and from where, over HTTP."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from functional_server import Server
+from wsgi_client import Client
 
+from policy_server.api.app import make_app
+from policy_server.auth.gate import Gate
+from policy_server.auth.proxies import Proxies
 from policy_server.model.errors import StoreUnavailable
 
 ITEM = "/v1/policies/r/g/p/1.0"
@@ -91,6 +96,19 @@ def test_a_record_says_who_and_from_where(server: Server) -> None:
     assert (record["actor"], record["origin"], record["request_id"]) == ("anonymous", "198.51.100.7", "r-1")
 
 
+def test_a_record_names_the_caller_behind_our_proxy(server: Server) -> None:
+    """The rightmost address that is not one of our proxies; others' headers are not believed."""
+    gate = Gate(proxies=Proxies(["10.0.0.5"]))
+    client = Client(make_app(replace(server.parts, gate=gate)))
+    forwarded = {"X-Forwarded-For": "192.0.2.1, 198.51.100.7"}
+    server.publish("r/g/p/1.0", REGO)
+
+    client.ask("POST", "/policy/r/g/p/1.0/lock", headers=forwarded, environ={"REMOTE_ADDR": "10.0.0.5"})
+    client.ask("DELETE", "/policy/r/g/p/1.0/lock", headers=forwarded, environ={"REMOTE_ADDR": "203.0.113.9"})
+
+    assert [each["origin"] for each in trail(server)[:2]] == ["203.0.113.9", "198.51.100.7"]
+
+
 def test_what_the_server_does_itself_has_no_address(server: Server) -> None:
     """A feed, a refresh, or an import names itself; an earlier request of the thread is forgotten."""
     server.client.post("/policy/no/g/p/1.0/lock")
@@ -100,13 +118,21 @@ def test_what_the_server_does_itself_has_no_address(server: Server) -> None:
     assert (record["actor"], record["origin"], record["request_id"]) == ("test", "", "")
 
 
-def test_a_lock_after_a_failed_validation_is_on_record(make_server) -> None:
-    """The server locked, not whoever asked."""
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_lock_after_a_failed_validation_is_on_record(make_server, method: str) -> None:
+    """The server locked; the request says who made it do so."""
     server = make_server(lock_on_validation_failure=True)
     server.publish("r/g/p/1.0", REGO, output_schema='{"type": "string"}')
-    server.client.post("/policy/r/g/p/1.0/validation")
+    server.client.ask(
+        method,
+        "/policy/r/g/p/1.0/validation",
+        headers={"X-Request-ID": "r-7"},
+        environ={"REMOTE_ADDR": "198.51.100.7"},
+    )
 
-    assert (trail(server)[0]["action"], trail(server)[0]["actor"]) == ("lock", "validation")
+    record = trail(server)[0]
+    assert (record["action"], record["actor"]) == ("lock", "validation")
+    assert (record["origin"], record["request_id"]) == ("198.51.100.7", "r-7")
 
 
 def test_records_are_filtered_and_paged(server: Server) -> None:

@@ -12,6 +12,7 @@ from fake_signer import NAMES, run_signer
 from functional_server import Server
 from pytest_httpserver import HTTPServer
 
+from policy_server.audit.caller import ACTOR_KEY
 from policy_server.bundles.archive import write_zip
 from policy_server.bundles.contents import digest_of, open_bundle, write_outer
 from policy_server.bundles.opa import read_opa
@@ -290,6 +291,23 @@ def test_an_import_does_not_unlock_and_says_so(importing: Server) -> None:
     assert (answer.status, answer.json["locked"]) == (200, True)
     importing.catalog.sync()
     assert importing.client.get("/policy/shared/g/p/1.0/evaluation").status == 403
+
+
+def test_who_sends_a_bundle_is_its_author(importing: Server) -> None:
+    """Whoever sent the one before: whose policy it is depends on the signer."""
+    send = {ACTOR_KEY: "token:first"}, {ACTOR_KEY: "token:second"}
+    importing.client.ask("POST", "/v1/policy/import", body=bundle(), environ=send[0])
+    answer = importing.client.ask(
+        "POST", "/v1/policy/import", body=bundle(locked=True, rego="package g.p\n\nallow := 2\n"), environ=send[1]
+    )
+
+    records = importing.client.get("/v1/audit?policy=shared/g/p/1.0").json["records"][::-1]
+    revision = importing.store.get(PolicyId("shared", "g", "p", "1.0")).revision
+    assert answer.status == 200
+    assert revision is not None
+    assert (revision.author, revision.source.origin) == ("token:second", "import:peer")
+    seen = [(each["actor"], each["action"]) for each in records]
+    assert seen == [("token:first", "publish"), ("token:second", "lock"), ("token:second", "publish")]
 
 
 def test_a_foreign_repository_is_not_written(importing: Server) -> None:

@@ -114,6 +114,8 @@ def test_a_policy_goes_through_opas_bundle(command: Callable[..., Ran], tmp_path
     assert command("bundle", "export", "bundled/pexip/avatar/1.0", "--opa", "-o", file).code == 0
     assert json.loads(command("bundle", "inspect", file).out)["policy"] == "bundled/pexip/avatar/1.0"
     assert json.loads(command("bundle", "import", file, "--as", "mine/pexip/avatar/2.0").out)["revision"] == 1
+    (record,) = json.loads(command("audit", "--policy", "mine/pexip/avatar/2.0", "--format", "json").out)
+    assert record["actor"] == f"cli:{getpass.getuser()}"
     assert "mine/pexip/avatar/2.0\tready" in command("policies", "list").out
 
 

@@ -1,5 +1,6 @@
 """Tokens from the command line, on a real store and on a server that asks for them."""
 
+import getpass
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ def test_a_token_is_made_listed_and_revoked_here(command: Callable[..., Ran]) ->
     assert line[1:] == ["ci", "evaluate read:mine", "", "", ""]
     assert revoked == Ran(0, "", f"{line[0]} is revoked\n")
     assert view["revoked_at"] is not None
-    assert view["created_by"] == "local"
+    assert view["created_by"] == f"cli:{getpass.getuser()}"
     assert token not in json.dumps(view)
 
 
