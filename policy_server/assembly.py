@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 from policy_server.admission import Admission, announce, first_token
 from policy_server.api.app import App, make_app
@@ -146,8 +147,11 @@ class Assembly:
         url = self.settings.cache_url
         if not url:
             return Results(StoreCache(self.store.cache, now))
-        guard = NetworkGuard(self.settings.allowed_networks)
-        return Results(ServiceCache(GuardedClient(guard, read_timeout=5.0, deadline=5.0, max_bytes=1 << 16), url))
+        # The operator named this host, so that it may be reached wherever it is.
+        guard = NetworkGuard((*self.settings.allowed_networks, urlsplit(url).hostname or ""))
+        client = GuardedClient(guard, read_timeout=5.0, deadline=5.0, max_bytes=1 << 16)
+        outgoing = self.admission.outgoing
+        return Results(ServiceCache(client, url, bearer=None if outgoing is None else outgoing.header))
 
     @cached_property
     def publisher(self) -> SourcePublisher:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from policy_server.model.cache import CacheKey
 from policy_server.model.errors import FetchError, PolicyServerError
 from policy_server.net.client import GuardedClient
-from policy_server.ports import CacheStore, Clock
+from policy_server.ports import Bearer, CacheStore, Clock
 
 MOST: Final = 1000
 """How many results wait at most."""
@@ -59,9 +59,10 @@ class ServiceCache:
 
     always = True
 
-    def __init__(self, client: GuardedClient, url: str) -> None:
-        """Take its address, without the path."""
+    def __init__(self, client: GuardedClient, url: str, *, bearer: Bearer | None = None) -> None:
+        """Take its address, without the path; ``bearer`` has our token where the service wants one."""
         self._client = client
+        self._bearer = bearer
         self._url = f"{url}/v1/cache"
 
     def keep(self, key: str, result: bytes, ttl: int | None) -> None:
@@ -69,6 +70,8 @@ class ServiceCache:
         headers = {"x-cache-key": key, "x-cache-namespace": "", "x-cache-scope": ""}
         if ttl:
             headers["x-cache-ttl"] = str(ttl)
+        if self._bearer is not None:
+            headers["Authorization"] = self._bearer()
         status = self._client.fetch("POST", self._url, body=result, headers=headers).status
         if status not in {200, 201}:
             raise FetchError(f"the cache service answers {status}")

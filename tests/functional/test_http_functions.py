@@ -155,6 +155,22 @@ def test_a_cache_service_takes_the_place_of_the_store(program: Callable[..., Pro
     assert [each.headers["x-cache-namespace"] for each in neighbours.requests if each.path == "/v1/cache"] == ["n"] * 2
 
 
+def test_results_reach_the_cache_service_that_is_named(program: Callable[..., Program], neighbours: Neighbours) -> None:
+    """Wherever it is, without POLICY_ALLOWED_NETWORKS, and with our token."""
+    results = program(
+        CACHE_ADDR=neighbours.url,
+        OAUTH_CLIENT_ID="us",
+        OAUTH_CLIENT_SECRET="s3cret",
+        OAUTH_TOKEN_URL=f"{neighbours.url}/token",
+    ).assembly.results
+
+    results.offer("e1", b'{"a":1}', None)
+
+    assert (results.work(), results.dropped) == (True, 0)
+    (kept,) = [each for each in neighbours.requests if each.path == "/v1/cache"]
+    assert (kept.headers["x-cache-key"], kept.headers["authorization"]) == ("e1", "Bearer abc")
+
+
 @pytest.mark.parametrize(("status", "body"), [(500, b"{}"), (200, b"<html>")], ids=["an error", "no JSON"])
 def test_a_failing_neighbour_fails_the_evaluation(
     status: int, body: bytes, program: Callable[..., Program], neighbours: Neighbours
