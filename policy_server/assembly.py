@@ -30,7 +30,7 @@ from policy_server.engine.policy import Policy
 from policy_server.engine.proving import Proof
 from policy_server.engine.results import Results, ServiceCache, StoreCache
 from policy_server.engine.versions import Versions
-from policy_server.exchange import Exchange
+from policy_server.exchange import Exchange, managed
 from policy_server.extending import extensions
 from policy_server.model.errors import StoreUnavailable
 from policy_server.model.policy import Dialect, PolicyId, PolicySource, Revision
@@ -325,9 +325,7 @@ class Assembly:
 
     def managed(self, policy: PolicyId) -> str | None:
         """Say where a policy is edited when that is not through the API."""
-        places = {each.name: "its Git repository" for each in self.settings.git.items}
-        places |= {name: f"the folder {path}" for name, path in self.settings.folders}
-        return places.get(policy.repository)
+        return managed(self.settings, policy)
 
     def open(self, *, background: bool = True) -> None:
         """Load the policies Pexip asks for and start this process's threads.

@@ -1,7 +1,7 @@
 """Joins what is told to others (events) with what is handed to them and taken from them (bundles)."""
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from urllib.parse import urlsplit
 
 from policy_server.api.metrics import Metrics
@@ -16,11 +16,18 @@ from policy_server.events.joining import Wanted, make_sinks
 from policy_server.events.payloads import Form
 from policy_server.events.subscriptions import Subscriptions
 from policy_server.events.webhooks import Webhooks
-from policy_server.model.policy import PolicySource
+from policy_server.model.policy import PolicyId, PolicySource
 from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
 from policy_server.ports import Clock, Publisher, Store
 from policy_server.settings import Settings
+
+
+def managed(settings: Settings, policy: PolicyId) -> str | None:
+    """Say where a policy is edited when that is neither the API nor a bundle; None when it is."""
+    places = {each.name: "its Git repository" for each in settings.git.items}
+    places |= {name: f"the folder {path}" for name, path in settings.folders}
+    return places.get(policy.repository)
 
 
 class Exchange:
@@ -118,7 +125,9 @@ class Exchange:
     def bundles(self) -> Bundles:
         """Exports and imports."""
         settings, store = self._settings, self._store
-        importer = Importer(store, self._publisher, self.trust, self._clock, rehearse=self._rehearse)
+        importer = Importer(
+            store, self._publisher, self.trust, self._clock, rehearse=self._rehearse, managed=partial(managed, settings)
+        )
         guard = NetworkGuard(settings.allowed_networks)
         client = GuardedClient(guard, deadline=60.0, max_bytes=settings.bundle_max_bytes)
         return Bundles(

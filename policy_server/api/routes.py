@@ -177,7 +177,7 @@ ROUTES: Final = (
     Route("GET", f"{_POLICY}/export", Exports, "export", "The policy as a signed bundle, or as OPA's.", "Bundles", "",
           _SERVICE, None, "application/zip", _EXPORT, faults=(400, 403, 404, 500, 503)),
     Route("POST", "/v1/policy/import", Imports, "import", "Import a signed bundle.", "Bundles", "", _SERVICE,
-          models.ImportedPolicy, accepts=_BUNDLE, faults=(400, 403, 413, 422, 500, 503)),
+          models.ImportedPolicy, accepts=_BUNDLE, faults=(400, 403, 409, 413, 422, 500, 503)),
     Route("GET", "/v1/policy/import/config", AutoImports, "auto_imports", "Show what is imported on a schedule.",
           "Bundles", "", _SERVICE, models.AutoImportList, faults=(503,)),
     Route("POST", "/v1/policy/import/config", AutoImports, "save_auto_import", "Import a bundle on a schedule.",

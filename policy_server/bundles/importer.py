@@ -11,7 +11,7 @@ from typing import Final
 from policy_server.bundles.contents import open_bundle, source_of
 from policy_server.bundles.trust import Trust
 from policy_server.model.bundle import Imported, Voucher
-from policy_server.model.errors import AlreadyLocked, ForeignPolicy, PolicyNotFound
+from policy_server.model.errors import AlreadyLocked, ForeignPolicy, ManagedElsewhere, PolicyNotFound
 from policy_server.model.policy import PolicyFilter, PolicyId, PolicyRecord, PolicySource
 from policy_server.ports import Clock, Publisher, Store
 from policy_server.publishing.checks import check_source, tidy
@@ -28,7 +28,8 @@ class Importer:
     """Imports bundles.
 
     ``rehearse`` compiles a source and loads it, without writing; a policy that
-    is new here is rehearsed first, so that a bundle that cannot be published leaves nothing behind.
+    is new here is rehearsed first, so that a bundle that cannot be published leaves nothing behind. ``managed`` says
+    where a policy is edited when that is neither here nor where bundles come from.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Importer:
         clock: Clock,
         *,
         rehearse: Callable[[PolicySource], None],
+        managed: Callable[[PolicyId], str | None],
     ) -> None:
         """Take the collaborators; nothing is read yet."""
         self._store = store
@@ -46,6 +48,7 @@ class Importer:
         self._trust = trust
         self._locks = PolicyLocks(store, clock)
         self._rehearse = rehearse
+        self._managed = managed
 
     def bring(self, content: bytes, *, author: str | None = None) -> Imported:
         """Import one bundle; the same bundle again changes nothing.
@@ -57,6 +60,7 @@ class Importer:
             NotABundle, InvalidBundle: the bytes are no bundle.
             BundleUnverified: nobody who is trusted has signed it.
             BrokenBundle: signed, but no policy can be made of it.
+            ManagedElsewhere: it is a policy of a folder or a Git repository.
             ForeignPolicy: its signer may not write that policy.
             PublishError: the policy does not compile, or its files do not fit; the last good revision stays.
         """
@@ -65,6 +69,9 @@ class Importer:
         source = tidy(source_of(bundle, origin=f"{ORIGIN}{voucher.name}"))
         by = source.origin if author is None else author
         before = self._record(source.id)
+        where = self._managed(source.id)
+        if where is not None:
+            raise ManagedElsewhere(f"{source.id} comes from {where}, and is edited there.")
         self._check_owner(source, voucher, before)
         if before is None:
             check_source(source)

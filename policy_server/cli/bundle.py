@@ -11,7 +11,7 @@ import typer
 
 from policy_server.cli import options, output
 from policy_server.cli.client import Answer, actor, open_client
-from policy_server.model.errors import FetchError, InputError, PolicyNotFound, Refused
+from policy_server.model.errors import FetchError, InputError, ManagedElsewhere, PolicyNotFound, Refused
 from policy_server.model.policy import PolicyId
 from policy_server.settings import Settings
 
@@ -212,6 +212,9 @@ def _import_opa(settings: Settings, content: bytes, policy: str | None, origin: 
     if named is None:
         raise InputError(f"The bundle does not say which policy it is; name it with --as {_POLICY}.")
     with open_assembly(settings, writes=True) as assembly:
+        where = assembly.managed(named)
+        if where is not None:
+            raise ManagedElsewhere(f"{named} comes from {where}, and is edited there.")
         revision = assembly.publisher.publish(plain.source(named, origin=origin), author=actor())
     output.write_json({"policy": str(named), "revision": revision.number, "digest": revision.digest})
 

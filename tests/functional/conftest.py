@@ -68,7 +68,7 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
         git=None,
         **options,
     ) -> Server:
-        store = store or MemoryStore()
+        store, managed = store or MemoryStore(), managed or (lambda _policy: None)
         catalog = Catalog(store, workshop.load, now)
         catalogs.append(catalog)
         evaluator, metrics = Evaluator(catalog), Metrics()
@@ -76,7 +76,7 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
         publisher = SourcePublisher(store, workshop.compiler, now, catalog.wake)
         client = GuardedClient(NetworkGuard(networks))
         trust = Trust(store.keys, client, now, file=None, issuers=issuers)
-        importer = Importer(store, publisher, trust, now, rehearse=workshop.rehearse)
+        importer = Importer(store, publisher, trust, now, rehearse=workshop.rehearse, managed=managed)
         bundles = Bundles(
             exporter=Exporter(store, signer or NoSigner(), lambda: "https://us.example.com"),
             importer=importer,
@@ -90,7 +90,7 @@ def make_server(workshop: Workshop) -> Iterator[Callable[..., Server]]:
             store=store,
             publisher=publisher,
             rehearsal=Rehearsal(workshop.compiler, lambda _wasm, _data: None, workshop.test),
-            managed=managed or (lambda _policy: None),
+            managed=managed,
             refresher=Refresher(store, publisher, client, now),
             schemas=OutputSchemas(),
             catalog_status=catalog.status,

@@ -15,6 +15,7 @@ from werkzeug import Request, Response
 from policy_server.assembly import Assembly, assemble
 from policy_server.bundles.contents import open_bundle
 from policy_server.bundles.signers import LocalSigner, NoSigner, RemoteSigner
+from policy_server.model.errors import ManagedElsewhere, PolicyNotFound
 from policy_server.model.policy import PolicyId, PolicySource
 from policy_server.settings import load_settings
 
@@ -58,6 +59,24 @@ def test_the_signer_may_be_in_any_network_because_it_was_named(
     made = assembly.exchange.bundles.exporter.export(POLICY)
 
     assert open_bundle(made.content).metadata.key_url == "https://us.example.com/policy/shared/g/p/1.0/key"
+
+
+@pytest.mark.parametrize("feed", ["folder", "git"])
+def test_what_a_feed_brings_is_not_imported(make_assembly: Callable[..., Assembly], tmp_path: Path, feed: str) -> None:
+    """Whatever the signer may write: the feed would undo it, and the import the feed."""
+    trusted = tmp_path / "trusted.json"
+    trusted.write_text(public_jwk("P-256"))
+    feeds = {
+        "folder": {"folders": f"shared={tmp_path}"},
+        "git": {"git": {"shared": {"url": "https://h.example.com/r"}}},
+    }
+    assembly = make_assembly(bundle_trusted_keys=str(trusted), **feeds[feed])
+
+    with pytest.raises(ManagedElsewhere, match="comes from"):
+        assembly.exchange.bundles.importer.bring(bundle())
+
+    with pytest.raises(PolicyNotFound):
+        assembly.store.get(POLICY)
 
 
 def test_due_bundles_are_imported_in_the_background(

@@ -310,6 +310,17 @@ def test_who_sends_a_bundle_is_its_author(importing: Server) -> None:
     assert seen == [("token:first", "publish"), ("token:second", "lock"), ("token:second", "publish")]
 
 
+def test_a_policy_that_is_edited_elsewhere_is_not_imported(make_server: Callable[..., Server]) -> None:
+    """409, and where it is edited."""
+    server = make_server(managed=lambda _policy: "its Git repository")
+    trust(server, repositories=("shared",))
+
+    answer = server.client.post("/v1/policy/import", bundle(), headers={"Accept": "application/problem+json"})
+
+    assert (answer.status, answer.json["type"]) == (409, "/problems/managed-elsewhere")
+    assert "shared/g/p/1.0 comes from its Git repository" in answer.json["detail"]
+
+
 def test_a_foreign_repository_is_not_written(importing: Server) -> None:
     """403; its policy stays."""
     importing.publish("other/g/p/1.0", "package g.p\n\nours := 1\n")

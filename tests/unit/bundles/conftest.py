@@ -29,7 +29,14 @@ def make_desk(toolkit: Toolkit, registry: Registry) -> Callable[..., Desk]:
         store, clock = MemoryStore(), Clock()
         publisher = SourcePublisher(store, compiler, clock, lambda: None)
         trust = Trust(store.keys, client, clock, file=file, issuers=issuers)
-        importer = Importer(store, publisher, trust, clock, rehearse=lambda source: compiler.compile(source) and None)
+        importer = Importer(
+            store,
+            publisher,
+            trust,
+            clock,
+            rehearse=lambda source: compiler.compile(source) and None,
+            managed=lambda _policy: None,
+        )
         exporter = Exporter(store, signer or NoSigner(), lambda: "https://us.example.com")
         auto = AutoImporter(store, importer, client, clock, wait=lambda _seconds: None)
         return Desk(store, publisher, importer, exporter, auto, clock, trust)

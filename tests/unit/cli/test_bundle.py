@@ -116,6 +116,10 @@ def test_a_policy_goes_through_opas_bundle(command: Callable[..., Ran], tmp_path
     assert json.loads(command("bundle", "import", file, "--as", "mine/pexip/avatar/2.0").out)["revision"] == 1
     (record,) = json.loads(command("audit", "--policy", "mine/pexip/avatar/2.0", "--format", "json").out)
     assert record["actor"] == f"cli:{getpass.getuser()}"
+    config = tmp_path / "config.toml"
+    config.write_text(f'[folders]\nfolder = "{tmp_path}"\n')
+    refused = command("bundle", "import", file, "--as", "folder/pexip/avatar/2.0", "--config", config)
+    assert (refused.code, "comes from the folder" in refused.err) == (5, True)
     assert "mine/pexip/avatar/2.0\tready" in command("policies", "list").out
 
 
