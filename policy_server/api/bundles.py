@@ -14,6 +14,7 @@ from policy_server.api import query
 from policy_server.api.caller import actor_of
 from policy_server.api.models import AutoImportConfig, AutoImportList, AutoImportView, ImportedPolicy
 from policy_server.api.request import ApiRequest, read_body, refused
+from policy_server.auth.gate import require
 from policy_server.bundles.auto import AutoImporter
 from policy_server.bundles.exporter import Exporter
 from policy_server.bundles.importer import Importer
@@ -22,6 +23,7 @@ from policy_server.model.bundle import Exported
 from policy_server.model.duration import format_duration, parse_duration
 from policy_server.model.errors import InputError, InvalidBundle, InvalidJson
 from policy_server.model.policy import PolicyId
+from policy_server.model.principal import Role
 from policy_server.model.values import JsonObject
 
 _FIELD: Final = "file"
@@ -73,7 +75,12 @@ class Imports:
 
     def on_post(self, req: ApiRequest, resp: falcon.Response) -> None:
         """Import the body, or the field ``file`` of a form."""
-        done = self._importer.bring(_bundle(req, read_body(req, self._limit)), author=actor_of(req))
+        content = _bundle(req, read_body(req, self._limit))
+        done = self._importer.bring(
+            content,
+            author=actor_of(req),
+            permit=lambda policy: require(req.principal, Role.PUBLISH, policy.repository),
+        )
         policy = done.id
         _answer(
             resp,

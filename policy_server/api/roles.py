@@ -72,7 +72,7 @@ ROLES: Final[Mapping[str, Need]] = {
     # Bundles. A verifier fetches the key without a token; what is imported is known only when the bundle was read.
     "key": Open.EVERYBODY,
     "export": Role.READ,
-    "import": Role.ADMIN,
+    "import": Narrow(Role.PUBLISH),
     "auto_imports": Role.ADMIN,
     "save_auto_import": Role.ADMIN,
     "remove_auto_import": Role.ADMIN,

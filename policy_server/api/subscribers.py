@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import falcon
 import msgspec
@@ -21,6 +21,7 @@ from policy_server.api.request import ApiRequest, read_body
 from policy_server.events.subscriptions import Subscriptions
 from policy_server.model.errors import InvalidJson, InvalidParameter, Problem
 from policy_server.model.policy import PolicyId
+from policy_server.model.principal import Role
 from policy_server.model.subscriber import Subscriber
 
 _SHORTEST: Final = 3
@@ -46,13 +47,13 @@ class Subscribers:
         resp.set_header("cache-control", "no-store")
         _answer(resp, NewSubscriberView(**msgspec.structs.asdict(_view(made)), secret=made.secret))
 
-    def on_get(self, _req: ApiRequest, resp: falcon.Response, **policy: str) -> None:
+    def on_get(self, req: ApiRequest, resp: falcon.Response, **policy: str) -> None:
         """List."""
-        _answer(resp, SubscriberList([_view(each) for each in self._subscriptions.of(_id(policy))]))
+        _answer(resp, SubscriberList([_shown(req, each) for each in self._subscriptions.of(_id(policy))]))
 
-    def on_get_item(self, _req: ApiRequest, resp: falcon.Response, subscriber: str, **policy: str) -> None:
+    def on_get_item(self, req: ApiRequest, resp: falcon.Response, subscriber: str, **policy: str) -> None:
         """Show one."""
-        _answer(resp, _view(self._subscriptions.get(_id(policy), subscriber)))
+        _answer(resp, _shown(req, self._subscriptions.get(_id(policy), subscriber)))
 
     def on_delete_item(self, req: ApiRequest, resp: falcon.Response, subscriber: str, **policy: str) -> None:
         """Unsubscribe."""
@@ -84,6 +85,17 @@ def _view(subscriber: Subscriber) -> SubscriberView:
         state=str(subscriber.state),
         signed=subscriber.secret is not None,
     )
+
+
+def _shown(req: ApiRequest, subscriber: Subscriber) -> SubscriberView:
+    """Return what the caller may see: the whole address is for those who may subscribe."""
+    view = _view(subscriber)
+    if req.principal.allows(Role.EDIT, subscriber.policy.repository):
+        return view
+    # SECURITY: user, password and query may be what lets us in at the receiver.
+    parts = urlsplit(view.url)
+    plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return msgspec.structs.replace(view, url=plain)
 
 
 def _read(body: bytes) -> SubscriptionRequest:

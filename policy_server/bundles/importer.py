@@ -50,11 +50,14 @@ class Importer:
         self._rehearse = rehearse
         self._managed = managed
 
-    def bring(self, content: bytes, *, author: str | None = None) -> Imported:
+    def bring(
+        self, content: bytes, *, author: str | None = None, permit: Callable[[PolicyId], None] | None = None
+    ) -> Imported:
         """Import one bundle; the same bundle again changes nothing.
 
         ``author`` is who sent it; without one, as on a schedule, the signer
-        answers for it. Whose policy it is depends on the signer alone.
+        answers for it. Whose policy it is depends on the signer alone. ``permit``
+        raises Forbidden when the author may not publish the policy; it is asked once the signature is good.
 
         Raises:
             NotABundle, InvalidBundle: the bytes are no bundle.
@@ -69,6 +72,8 @@ class Importer:
         source = tidy(source_of(bundle, origin=f"{ORIGIN}{voucher.name}"))
         by = source.origin if author is None else author
         before = self._record(source.id)
+        if permit is not None:
+            permit(source.id)
         where = self._managed(source.id)
         if where is not None:
             raise ManagedElsewhere(f"{source.id} comes from {where}, and is edited there.")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import pytest
+from bundle_samples import bundle, public_jwk
 from functional_server import Server, now
 from wsgi_client import Answer, Client
 
@@ -16,6 +17,8 @@ from policy_server.api.routes import ROUTES
 from policy_server.auth.gate import Gate
 from policy_server.auth.proxies import AddressFilter, Proxies
 from policy_server.auth.tokens import Tokens
+from policy_server.model.access import TrustedKey
+from policy_server.model.policy import PolicyId
 from policy_server.model.principal import INCLUDED, Role
 
 MINE = "/policy/mine/g/p/1.0"
@@ -124,6 +127,40 @@ def test_refusals_have_the_shape_of_their_route(guarded: Guarded) -> None:
     for each in (problem, asked):
         assert (each.status, each.headers["content-type"]) == (401, "application/problem+json")
         assert each.json["type"] == "/problems/not-authenticated"
+
+
+def test_a_bundle_is_for_those_who_publish_in_its_repository(guarded: Guarded) -> None:
+    """Asked once the signature is good, and before anything is written."""
+    key = TrustedKey("k", "peer", public_jwk("P-256", "peer"), ("mine", "yours"), now(), "test")
+    guarded.server.store.keys.save(key)
+    ours, theirs, forged = (
+        bundle(policy=policy, owner=owner)
+        for policy, owner in (("mine/g/p/1.0", "peer"), ("yours/g/p/1.0", "peer"), ("yours/g/p/1.0", "attacker"))
+    )
+
+    taken, small, unsigned = (
+        guarded.ask("POST", "/v1/policy/import", "publish:mine", body=body) for body in (ours, theirs, forged)
+    )
+
+    assert (taken.status, small.status, unsigned.status) == (200, 403, 403)
+    assert small.json["message"] == "This needs the role publish in the repository yours."
+    assert unsigned.json["message"] == "failed to verify bundle"
+    left = guarded.server.store.get(PolicyId.parse("yours/g/p/1.0"))
+    assert (left.revision and left.revision.number) == 1
+
+
+def test_the_secrets_in_a_webhooks_address_are_for_those_who_may_subscribe(guarded: Guarded) -> None:
+    """Readers see where it leads, not what lets us in there."""
+    whole = "https://me:s3cret@93.184.216.34/hook?key=s3cret"
+    body = json.dumps({"webhook_url": whole, "subscriber": "somebody"}).encode()
+    made = guarded.ask("POST", f"{MINE}/notifychange", "edit:mine", body=body).json["MongoID"]
+
+    def seen(scope: str) -> set[str]:
+        (listed,) = guarded.ask("GET", f"{MINE}/notifychange", scope).json["subscribers"]
+        return {listed["WebhookURL"], guarded.ask("GET", f"{MINE}/notifychange/{made}", scope).json["WebhookURL"]}
+
+    assert seen("read:mine") == {"https://93.184.216.34/hook"}
+    assert seen("edit:mine") == {whole}
 
 
 def test_refusals_say_how_to_come_in(guarded: Guarded) -> None:
