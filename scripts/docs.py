@@ -75,14 +75,20 @@ _TABLE_HEAD = [
     "| function | answered by | µs here | µs in OPA | what `fast` does differently |",
     "|---|---|---|---|---|",
 ]
+_MATCHING = {
+    "regex.match": "WebAssembly (constant patterns), Python, OPA's code",
+    "re_match": "WebAssembly (constant patterns), OPA's code",
+}
+"""Functions whose arguments decide who answers: see toolkit/go/plain.go and builtins/regex.py."""
 _BY = {"module": "WebAssembly", "guarded": "WebAssembly; OPA's code where it differs", "host": "OPA's code"}
 
 
 def _row(about: Mapping[str, str], python: Collection[str], costs: Mapping[str, Sequence[float]]) -> str:
     name = about["name"]
-    answered = "Python" if name in python else _BY[about["runs"]]
-    if name == "regex.match":
-        answered = "WebAssembly (constant patterns), Python, OPA's code"
+    # What authors write as print is compiled to internal.print.
+    answered = "Python" if name in python or f"internal.{name}" in python else _BY[about["runs"]]
+    if name in _MATCHING:
+        answered = _MATCHING[name]
     ours, opas = (f"{each:.0f}" if each else "" for each in costs.get(name, (0.0, 0.0)))
     return f"| `{name}` | {answered} | {ours} | {opas} | {about.get('differs', '')} |"
 

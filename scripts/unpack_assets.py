@@ -22,8 +22,9 @@ def main(wheels: Path) -> None:
     with zipfile.ZipFile(next(wheels.glob("flask_swagger_ui-5.34.0-*.whl"))) as wheel:
         for name in WANTED:
             write(SWAGGER / name, wheel.read(f"flask_swagger_ui/dist/{name}"))
-    with zipfile.ZipFile(next(wheels.glob("docker_compose-1.29.2-*.whl"))) as wheel:
-        write(ROOT / ".cache" / "compose-spec.json", wheel.read("compose/config/compose_spec.json"))
+    with zipfile.ZipFile(next(wheels.glob("check_jsonschema-0.39.0-*.whl"))) as wheel:
+        schema = wheel.read("check_jsonschema/builtin_schemas/vendor/compose-spec.json")
+        write(ROOT / ".cache" / "compose-spec.json", schema)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,9 @@ _PAGE: Final = b"""<!doctype html>
 </html>
 """
 
+_ELSEWHERE: Final = _PAGE.replace(b"docs/assets/", b"")
+"""The same where files and document stand beside the page, as the policy service has them."""
+
 _START: Final = b"""SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",
@@ -57,9 +60,11 @@ class DocsPages:
 
     def on_get(self, _req: ApiRequest, resp: falcon.Response) -> None:
         """Answer the page."""
-        if not (self._assets / "swagger-ui-bundle.js").is_file():
-            raise _missing()
-        _send(resp, _PAGE, "text/html; charset=utf-8")
+        self._show(resp, _PAGE)
+
+    def on_get_swagger(self, _req: ApiRequest, resp: falcon.Response) -> None:
+        """Answer the page at the policy service's address."""
+        self._show(resp, _ELSEWHERE)
 
     def on_get_asset(self, _req: ApiRequest, resp: falcon.Response, name: str) -> None:
         """Answer one file."""
@@ -73,6 +78,11 @@ class DocsPages:
             raise _missing()
         _send(resp, file.read_bytes(), _TYPES[name])
         resp.set_header("cache-control", "public, max-age=3600")
+
+    def _show(self, resp: falcon.Response, page: bytes) -> None:
+        if not (self._assets / "swagger-ui-bundle.js").is_file():
+            raise _missing()
+        _send(resp, page, "text/html; charset=utf-8")
 
 
 def _send(resp: falcon.Response, body: bytes, media: str) -> None:

@@ -237,7 +237,9 @@ class ErrorAnswers:
             _empty(resp)
         elif shape is Shape.SERVICE and not wants_problem(req):
             message = error.message if answer.message is None else answer.message
-            _json(resp, ServiceError(_id_for(answer), answer.kind, message))
+            # COMPAT: id, kind and message are the policy service's; what does not fit is told besides.
+            failed = [detail_of(each) for each in error.problems] if isinstance(error, OutputInvalid) else []
+            _json(resp, ServiceError(_id_for(answer), answer.kind, message, failed))
         elif shape is Shape.TEXT and not wants_problem(req):
             _text(resp, error.message if answer.message is None else answer.message)
         else:

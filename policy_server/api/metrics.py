@@ -57,7 +57,7 @@ class Metrics:
             registry=self.registry,
         )
         self._failures = Counter(
-            "policy_auth_failures", "Requests without a right user and password.", ("kind",), registry=self.registry
+            "policy_auth_failures", "Requests that were not let in.", ("kind",), registry=self.registry
         )
         self._deliveries = Counter(
             "policy_event_deliveries", "Attempts to tell somebody.", ("sink", "result"), registry=self.registry
@@ -135,7 +135,7 @@ class Metrics:
             self._synced.labels(repository).set(at.timestamp())
 
     def auth_failure(self, kind: str) -> None:
-        """Count one request without a right user and password."""
+        """Count one request that was not let in."""
         self._failures.labels(kind).inc()
 
     def render(self) -> bytes:

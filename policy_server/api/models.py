@@ -10,16 +10,30 @@ Seconds = Annotated[int, Meta(description="Unix time in whole seconds.")]
 Digest = Annotated[str, Meta(description="SHA-256 in hex.", examples=["9f86d081884c7d65"])]
 
 
+class Detail(Struct, frozen=True, omit_defaults=True):
+    """One thing that is wrong, and where: a parameter, a place in the body, or a line of a file."""
+
+    detail: str
+    code: str = ""
+    parameter: str = ""
+    pointer: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+
 class ServiceError(Struct, frozen=True, omit_defaults=True):
     """What the policy service's routes answer when something is wrong.
 
     ``kind``: 0 unknown, 1 bad request, 2 not authenticated, 3 forbidden, 4 already exists,
-    5 not found, 6 time-out, 7 internal, 8 unavailable.
+    5 not found, 6 time-out, 7 internal, 8 unavailable. ``errors``, which the policy service does not
+    have, is there when a result does not fit its schema: what does not, and where.
     """
 
     id: str
     kind: int
     message: str = ""
+    errors: list[Detail] = []
 
 
 class Fault(Struct, frozen=True):
@@ -31,18 +45,6 @@ class Fault(Struct, frozen=True):
     temporary: bool = False
     timeout: bool = False
     fault: bool = True
-
-
-class Detail(Struct, frozen=True, omit_defaults=True):
-    """One thing that is wrong, and where: a parameter, a place in the body, or a line of a file."""
-
-    detail: str
-    code: str = ""
-    parameter: str = ""
-    pointer: str = ""
-    file: str = ""
-    line: int = 0
-    column: int = 0
 
 
 class ProblemDocument(Struct, frozen=True):

@@ -99,6 +99,9 @@ ROLES: Final[Mapping[str, Need]] = {
     "openapi": Open.EVERYBODY,
     "docs": Open.EVERYBODY,
     "docs_asset": Open.EVERYBODY,
+    "swagger_openapi": Open.EVERYBODY,
+    "swagger": Open.EVERYBODY,
+    "swagger_asset": Open.EVERYBODY,
     "problems": Open.EVERYBODY,
     "problem": Open.EVERYBODY,
 }

@@ -203,6 +203,13 @@ ROUTES: Final = (
     Route("GET", "/docs", DocsPages, "docs", "Swagger UI.", "Documentation", media="text/html", faults=(503,)),
     Route("GET", "/docs/assets/{name}", DocsPages, "docs_asset", "Files of Swagger UI.", "Documentation", "asset",
           media="application/octet-stream", faults=(404, 503)),
+    # COMPAT: where the policy service has them.
+    Route("GET", "/swagger-ui/openapi.json", OpenApiDocument, "swagger_openapi", "The same as /openapi.json.",
+          "Documentation"),
+    Route("GET", "/swagger-ui/", DocsPages, "swagger", "The same as /docs.", "Documentation", "swagger",
+          media="text/html", faults=(503,)),
+    Route("GET", "/swagger-ui/{name}", DocsPages, "swagger_asset", "The same as /docs/assets.", "Documentation",
+          "asset", media="application/octet-stream", faults=(404, 503)),
     Route("GET", "/problems", ProblemPages, "problems", "All types of problem.", "Documentation", "all"),
     Route("GET", "/problems/{slug}", ProblemPages, "problem", "What one type of problem means.", "Documentation",
           answer=models.ProblemPage, faults=(404,)),

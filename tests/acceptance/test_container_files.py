@@ -141,6 +141,19 @@ def test_stages_copy_only_from_stages_that_exist() -> None:
     assert named < set(stages)
 
 
+def interpolated(value: str, environ: dict[str, str]) -> str:
+    """Fill in what Compose does, from the inside out: ${NAME}, ${NAME:-default}, ${NAME:+instead}."""
+
+    def fill(match: re.Match[str]) -> str:
+        given = environ.get(match["name"], "")
+        return (match["other"] if given else "") if match["how"] == ":+" else given or match["other"] or ""
+
+    while (after := re.sub(r"\$\{(?P<name>\w+)(?:(?P<how>:[-+])(?P<other>[^${}]*))?\}", fill, value)) != value:
+        value = after
+    assert "${" not in value
+    return value
+
+
 @pytest.fixture(scope="module")
 def compose() -> dict[str, dict[str, dict[str, object]]]:
     """Return the Compose file."""
@@ -172,21 +185,41 @@ def test_the_composed_server_gets_settings_that_exist(compose: dict[str, dict[st
     """Its variables are ours; unset ones arrive empty and count as none."""
     variables = compose["services"]["policy-server"]["environment"]
 
-    settings = load_settings(environ={name: re.sub(r"\$\{\w+:-\}", "", value) for name, value in variables.items()})
+    settings = load_settings(environ={name: interpolated(value, {}) for name, value in variables.items()})
 
     assert (settings.workers, settings.pexip_credentials) == (2, ())
+    assert settings.database.startswith("sqlite:")
+
+
+def test_any_setting_passes_through(compose: dict[str, dict[str, dict[str, object]]]) -> None:
+    """A file .env may be there; it need not."""
+    assert compose["services"]["policy-server"]["env_file"] == [{"path": ".env", "required": False}]
+
+
+def test_one_variable_is_the_password_on_both_sides(compose: dict[str, dict[str, dict[str, dict[str, str]]]]) -> None:
+    """What PostgreSQL is made with is what the server shows; an address of one's own wins."""
+    services, chosen = compose["services"], {"POSTGRES_PASSWORD": "a-b_1"}
+    address = services["policy-server"]["environment"]["POLICY_STORAGE_URL"]
+
+    password = interpolated(services["postgres"]["environment"]["POSTGRES_PASSWORD"], chosen)
+    made = load_settings(environ={"POLICY_STORAGE_URL": interpolated(address, chosen)})
+    own = interpolated(address, {**chosen, "POLICY_STORAGE_URL": "mongodb://mongo/policy"})
+
+    assert made.database == f"postgresql://policy:{password}@postgres/policy"
+    assert password == "a-b_1"
+    assert load_settings(environ={"POLICY_STORAGE_URL": own}).database == "mongodb://mongo/policy"
 
 
 def test_databases_are_there_only_when_asked_for(compose: dict[str, dict[str, dict[str, object]]]) -> None:
-    """Each has a profile and a volume, and no port of this machine; the server can be told to use it."""
+    """Each has a profile and a volume, and no port of this machine; the server waits for it if it is there."""
     for name, profile in (("postgres", "postgres"), ("mongo", "mongo")):
         service = compose["services"][name]
         assert service["profiles"] == [profile]
         assert "ports" not in service
         assert str(service["volumes"][0]).split(":")[0] in compose["volumes"]  # type: ignore[index]
-    for url in ("postgresql://policy:policy@postgres/policy", "mongodb://mongo/policy"):
-        assert url in (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-        assert load_settings(environ={"POLICY_STORAGE_URL": url}).database == url
+        assert "test" in service["healthcheck"]  # type: ignore[operator]
+        waits = compose["services"]["policy-server"]["depends_on"][name]  # type: ignore[index]
+        assert waits == {"condition": "service_healthy", "required": False}
 
 
 def test_the_image_has_the_drivers_of_all_stores_and_of_nats(image: Image) -> None:

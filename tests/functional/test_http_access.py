@@ -95,7 +95,17 @@ def test_every_route_lets_in_its_roles_and_nobody_else(guarded: Guarded, route) 
 
 @pytest.mark.parametrize(
     "path",
-    ["/livez", "/readyz", "/liveness", "/readiness", "/health", "/metrics", "/openapi.json", "/problems"],
+    [
+        "/livez",
+        "/readyz",
+        "/liveness",
+        "/readiness",
+        "/health",
+        "/metrics",
+        "/openapi.json",
+        "/swagger-ui/",
+        "/problems",
+    ],
 )
 def test_probes_and_pages_ask_nobody(guarded: Guarded, path: str) -> None:
     """Wrong credentials do not matter there either."""

@@ -160,6 +160,21 @@ def test_swagger_ui_is_served_from_here(server: Server) -> None:
         assert (answer.status, len(answer.body) > 100) == (200, True)
 
 
+def test_swagger_ui_is_also_where_the_policy_service_has_it(server: Server) -> None:
+    """The page with its files beside it, and the same document."""
+    client = server.client
+    page = client.get("/swagger-ui/")
+    files = re.findall(rb'(?:src|href)="([^"]+)"', page.body)
+
+    assert (page.status, len(files)) == (200, 5)
+    assert b"openapi.json" in files
+    for file in files:
+        answer = client.get("/swagger-ui/" + file.decode())
+        assert (answer.status, len(answer.body) > 100) == (200, True)
+    assert client.get("/swagger-ui/openapi.json").body == client.get("/openapi.json").body
+    assert client.get("/swagger-ui/..%2F..%2Fparts.py").status == 404
+
+
 @pytest.mark.parametrize("name", ["../../parts.py", "..%2F..%2Fparts.py", "index.html", "swagger-ui.js", "%00"])
 def test_no_other_file_is_handed_out(server: Server, name: str) -> None:
     """Only the named files, never a path."""

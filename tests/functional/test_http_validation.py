@@ -26,14 +26,17 @@ def test_a_valid_result_is_answered(checked: Server) -> None:
 
 
 def test_an_invalid_result_is_refused(checked: Server) -> None:
-    """500 kind 0 in the policy service's words; the problem document says where."""
+    """500 kind 0 in the policy service's words, and where; the problem document says the same."""
     plain = checked.client.post(URL, b'{"allow": "yes"}')
     told = checked.client.post(URL, b'{"allow": "yes"}', headers={"Accept": "application/problem+json"})
 
     assert (plain.status, plain.json["kind"]) == (500, 0)
     assert plain.json["message"] == "policy output schema validation failed"
+    assert plain.json["errors"] == [
+        {"detail": 'the value is not of type "boolean"', "code": "type", "pointer": "/allow"}
+    ]
     assert told.json["type"] == "/problems/output-invalid"
-    assert told.json["errors"][0]["pointer"] == "/allow"
+    assert told.json["errors"] == plain.json["errors"]
     assert checked.client.post("/policy/r/g/p/1.0/evaluation").status == 200
 
 
@@ -45,6 +48,13 @@ def test_the_policy_is_locked_after_a_failure_where_that_is_wanted(make_server: 
     assert server.client.post(URL, b'{"allow": 1}').json["message"] == "policy output schema validation failed"
     assert server.client.post(URL, b'{"allow": true}').json["kind"] == 3
     assert server.client.post("/policy/r/g/p/1.0/evaluation", b'{"allow": true}').status == 403
+
+
+def test_other_errors_have_the_three_members_only(checked: Server) -> None:
+    """As the policy service answers them."""
+    answer = checked.client.post("/policy/r/g/x/1.0/validation")
+
+    assert answer.json.keys() == {"id", "kind", "message"}
 
 
 @pytest.mark.parametrize("schema", [None, "  "])

@@ -79,6 +79,25 @@ def test_the_readme_names_every_command() -> None:
     assert missing == []
 
 
+def test_the_readme_names_no_command_twice() -> None:
+    """A merge of two changes may keep both rows."""
+    table = read("README.md").partition("## Commands")[2].partition("## ")[0]
+    named = [word for cell in re.findall(r"(?m)^\| ([^|]+) \|", table) for word in re.findall(r"`(\w+)`", cell)]
+
+    assert "policies" in named
+    assert [word for word in named if named.count(word) > 1] == []
+
+
+def test_every_heading_has_air_and_stands_once() -> None:
+    """A blank line before each heading, and no heading twice in one page."""
+    for page in PAGES:
+        text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+        headings = re.findall(r"(?m)^#{1,2} .+$", text)
+
+        assert re.findall(r"[^\n]\n(#{1,6} .+)", text) == [], page
+        assert [each for each in headings if headings.count(each) > 1] == [], page
+
+
 def test_every_route_is_documented() -> None:
     """docs/http.md lists method and path of each."""
     page = read("docs/http.md")
