@@ -12,6 +12,7 @@ from policy_server.builtins.registry import Registry
 from policy_server.compiler.compiler import FILE
 from policy_server.model.policy import Dialect
 from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
+from policy_server.toolkit.answers import Spelled
 from policy_server.toolkit.toolkit import Toolkit
 
 MAX_EVENTS: Final = 200_000
@@ -38,7 +39,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the interpreter answers: the value, the trace, the printed lines, and OPA's coverage report."""
+    """What the interpreter answers: the value, the trace, the printed lines, and OPA's coverage report.
+
+    Numbers of the value keep their digits (`policy_server.toolkit.answers.Spelled`).
+    """
 
     value: Json | Undefined
     trace: str
@@ -67,6 +71,7 @@ def interpret(
         dialect=asked.dialect,
         trace=level,
         trace_limit=MAX_EVENTS,
+        spelled=True,
         coverage=coverage,
         now_ns=asked.now_ns,
         builtins=registry.declarations(),
@@ -78,7 +83,8 @@ def interpret(
         value_of(answer),
         f"{answer.get('trace_text') or ''}{cut}",
         printed_of(answer),
-        cast("JsonObject | None", answer.get("coverage")),
+        # Percentages are plain numbers again.
+        json.loads(json.dumps(answer.get("coverage"))),
     )
 
 
@@ -98,7 +104,7 @@ def same(wasm: bytes | None, interpreter: Json | Undefined) -> bool:
     """Tell whether both answers are one value; 1 and 1.0 are the same number, null is not undefined."""
     if wasm is None or interpreter is UNDEFINED:
         return wasm is None and interpreter is UNDEFINED
-    return _equal(json.loads(wasm), interpreter)
+    return _equal(json.loads(wasm, parse_float=Spelled), interpreter)
 
 
 def _equal(one: Json, other: Json | Undefined) -> bool:
@@ -110,5 +116,24 @@ def _equal(one: Json, other: Json | Undefined) -> bool:
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float) and isinstance(other, int | float):
-        return Decimal(one) == Decimal(other)
+        return _exact(one) == _exact(other)
     return type(one) is type(other) and one == other
+
+
+def _exact(number: float) -> Decimal:
+    return Decimal(number.text if isinstance(number, Spelled) else number)
+
+
+def written(value: Json | Undefined) -> str:
+    """Return a value as JSON text with every digit of its numbers, or the word undefined."""
+    if value is UNDEFINED:
+        return "undefined"
+    if isinstance(value, Spelled):
+        return value.text
+    if isinstance(value, dict):
+        return (
+            f"{{{','.join(f'{json.dumps(key, ensure_ascii=False)}:{written(each)}' for key, each in value.items())}}}"
+        )
+    if isinstance(value, list):
+        return f"[{','.join(map(written, value))}]"
+    return json.dumps(value, ensure_ascii=False)

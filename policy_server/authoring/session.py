@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from policy_server.authoring.asking import printed_of, value_of
-from policy_server.authoring.statement import Kind, Statement, read
+from policy_server.authoring.statement import ARGUMENTS, Kind, Statement, read
 from policy_server.model.errors import CompileError, InvalidParameter
 from policy_server.model.policy import Dialect
 from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
@@ -16,7 +16,7 @@ from policy_server.toolkit.toolkit import Toolkit
 
 HELP: Final = """\
 data.group.name          evaluate an expression; several are joined by ;
-x := 1                   define a rule; a rule given by := alone is replaced by the next of its name
+x := 1                   define a rule; a rule or function given by := is replaced by the next of its name
 allow if input.user == "kari"
 import data.group.name   use a name for what follows
 package group.name       define and look for names in another package than repl
@@ -28,7 +28,8 @@ help, quit               also :help, :quit"""
 LEVELS: Final = ("off", "full", "notes", "fails")
 START: Final = "repl"
 
-_ASSIGNED: Final = re.compile(r"([A-Za-z_]\w*)\s*:=")
+_ASSIGNED: Final = re.compile(rf"([A-Za-z_]\w*)\s*(?:{ARGUMENTS}\s*)?:=")
+"""Finds the name of a rule or a function that := defines."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,11 @@ _SKIPPED: Final = re.compile(r'"(?:\\.|[^"\\\n])*"|`[^`]*`|#[^\n]*')
 """Strings and comments, in which brackets mean nothing."""
 
 _GOES_ON: Final = re.compile(r"(?::=|=|,|\||\b(?:if|in|contains|else|default))\s*$")
+ARGUMENTS: Final = r'\((?:"(?:\\.|[^"\\])*"|`[^`]*`|[^")`])*\)'
+"""Matches the arguments of a function that is being defined."""
+
 _RULE: Final = re.compile(
-    r"(?:default\s+)?[A-Za-z_]\w*(?:\.\w+|\[[^\]]*\])*(?:\([^)]*\))?\s*(?::=|\{|\bif\b|\bcontains\b)"
+    rf"(?:default\s+)?[A-Za-z_]\w*(?:\.\w+|\[[^\]]*\])*(?:{ARGUMENTS})?\s*(?::=|\{{|\bif\b|\bcontains\b)"
     r"|(?:default\s+)?[A-Za-z_]\w*\s*=(?!=)"
 )
 _SETTING: Final = re.compile(r"(input|data)\s*:?=(?!=)\s*(.+)", re.DOTALL)
@@ -51,6 +54,16 @@ def is_open(text: str) -> bool:
     return depth > 0 or _GOES_ON.search(bare) is not None
 
 
+def _is_several(text: str) -> bool:
+    # A semicolon in brackets belongs to a comprehension.
+    depth = 0
+    for letter in _SKIPPED.sub("_", text):
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == ";" and depth == 0:
+            return True
+    return False
+
+
 def read(text: str) -> Statement:
     """Say what a complete statement means."""
     text = text.strip()
@@ -64,6 +77,6 @@ def read(text: str) -> Statement:
         return Statement(Kind.COMMAND, found[2].strip(), found[1])
     if first in {"package", "import"} and rest.strip():
         return Statement(Kind(first), rest.strip())
-    if found := _SETTING.fullmatch(text):
+    if (found := _SETTING.fullmatch(text)) and not _is_several(text):
         return Statement(Kind.SETTING, found[2], found[1])
     return Statement(Kind.RULE if _RULE.match(text) else Kind.QUERY, text)

@@ -4,9 +4,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
-from policy_server.authoring.asking import UNSTEADY, Asked, Told, interpret, same
+from policy_server.authoring.asking import UNSTEADY, Asked, Told, interpret, same, written
 from policy_server.authoring.testing import merged, missed_rows, percent
 from policy_server.builtins.call import Call, Memo
 from policy_server.cli import output
@@ -126,7 +124,7 @@ class Question:
         self.disagrees = True
         output.say("policy-server: OPA's interpreter and WebAssembly do not agree")
         output.say(f"wasm: {failure.message if failure is not None else _shown(value)}")
-        output.say(f"interpreter: {_written(told.value) if isinstance(told, Told) else told.message}")
+        output.say(f"interpreter: {written(told.value) if isinstance(told, Told) else told.message}")
 
     def interpreted(self, *, count: int, seconds: float) -> list[int]:
         """Evaluate in the interpreter again and again; return each time in nanoseconds."""
@@ -151,10 +149,6 @@ class Question:
 
 def _shown(value: bytes | None) -> str:
     return "undefined" if value is None else value.decode()
-
-
-def _written(value: object) -> str:
-    return "undefined" if value is UNDEFINED else msgspec.json.encode(value).decode()
 
 
 def _tell_coverage(report: JsonObject) -> None:

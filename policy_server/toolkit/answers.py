@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Self, cast
 
 from policy_server.model.errors import (
     BuiltinFailed,
@@ -24,9 +24,26 @@ _KINDS: Mapping[str, type[PolicyServerError]] = {
 }
 
 
-def result_of(answer: bytes) -> Json:
-    """Return the result; raise what went wrong, with every problem that OPA names."""
-    document = json.loads(answer)
+class Spelled(float):
+    """A number with a fraction or an exponent that remembers how OPA wrote it: a double keeps 17 digits, Rego more."""
+
+    __slots__ = ("text",)
+
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Read JSON's notation."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def result_of(answer: bytes, *, spelled: bool = False) -> Json:
+    """Return the result; raise what went wrong, with every problem that OPA names.
+
+    With ``spelled`` the numbers that are no integers are `Spelled`.
+    """
+    document = json.loads(answer, parse_float=Spelled if spelled else None)
     if "error" not in document:
         return cast("Json", document["result"])
     raise _failure(document["error"])

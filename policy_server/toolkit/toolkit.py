@@ -218,6 +218,7 @@ class Toolkit:
         trace: str = "off",
         trace_limit: int = 0,
         text_only: bool = False,
+        spelled: bool = False,
         strict_errors: bool = False,
         coverage: bool = False,
         package: str = "",
@@ -237,7 +238,7 @@ class Toolkit:
         ``errors`` the builtin errors that became undefined. ``trace`` is off, notes, fails or full and
         adds ``trace`` (events with ``op``, ``file``, ``row``, ``text``, ``locals``…), ``trace_text`` and
         whether it was ``trace_cut`` after ``trace_limit`` events (0: no limit). ``text_only`` leaves out
-        the result and the events, which can be large.
+        the result and the events, which can be large. ``spelled`` keeps every digit of a number (`answers.Spelled`).
         ``host`` answers the builtins that only the host has, and those that need a network.
 
         Raises:
@@ -258,7 +259,7 @@ class Toolkit:
             "capabilities": capabilities,
             "builtins": builtins,
         }
-        return cast("JsonObject", self._evaluating(request, host, deadline))
+        return cast("JsonObject", self._evaluating(request, host, deadline, spelled=spelled))
 
     def bench(
         self,
@@ -346,7 +347,9 @@ class Toolkit:
             raise CompileLimit("The source is nested too deeply for the compiler.") from error
         return result_of(answer), attached
 
-    def _evaluating(self, request: Request, host: HostCall | None, deadline: float | None = None) -> Json:
+    def _evaluating(
+        self, request: Request, host: HostCall | None, deadline: float | None = None, *, spelled: bool = False
+    ) -> Json:
         seconds = self._deadline if deadline is None else deadline
         try:
             answer, _ = self._send(request, host, seconds)
@@ -354,7 +357,7 @@ class Toolkit:
             raise EvaluationTimeout(f"The evaluation did not finish within {seconds:g} seconds.") from error
         except (OutOfMemory, OutOfStack) as error:
             raise MemoryExceeded from error
-        return result_of(answer)
+        return result_of(answer, spelled=spelled)
 
     def _send(self, request: Request, host: HostCall | None, seconds: float) -> tuple[bytes, bytes]:
         text = encoded(request)

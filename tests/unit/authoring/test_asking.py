@@ -2,8 +2,9 @@
 
 import pytest
 
-from policy_server.authoring.asking import same
+from policy_server.authoring.asking import same, written
 from policy_server.model.values import UNDEFINED
+from policy_server.toolkit.answers import Spelled
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,15 @@ from policy_server.model.values import UNDEFINED
 def test_one_value_is_the_same(wasm: bytes | None, interpreter: object) -> None:
     """However it is written."""
     assert same(wasm, interpreter)
+
+
+def test_digits_that_a_double_does_not_keep_make_a_difference() -> None:
+    """10 / 3 has 20 digits in OPA, and 18 in its WebAssembly; the message shows them."""
+    told = Spelled("3.3333333333333333333")
+
+    assert same(b"3.3333333333333333333", told)
+    assert not same(b"3.33333333333333333", told)
+    assert written({"a": [told, None, 1]}) == '{"a":[3.3333333333333333333,null,1]}'
 
 
 @pytest.mark.parametrize(

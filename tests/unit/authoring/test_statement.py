@@ -30,6 +30,8 @@ def test_a_statement_is_complete(text: str) -> None:
         ("import data.x as y", Kind.IMPORT, "", "data.x as y"),
         ("input = {1: 2}", Kind.SETTING, "input", "{1: 2}"),
         ('data := {"a": 1}', Kind.SETTING, "data", '{"a": 1}'),
+        ('input = ["a;b" | x; y]', Kind.SETTING, "input", '["a;b" | x; y]'),
+        ("input = x; y", Kind.RULE, "", "input = x; y"),
         ("input == 1", Kind.QUERY, "", "input == 1"),
         ("x := 1", Kind.RULE, "", "x := 1"),
         ("default allow := false", Kind.RULE, "", "default allow := false"),

@@ -44,6 +44,20 @@ def test_rules_are_remembered(say: Callable[..., Ran]) -> None:
     assert ran == Ran(0, "true\n5\n", "")
 
 
+def test_a_function_is_replaced_by_the_next_of_its_name(say: Callable[..., Ran]) -> None:
+    """Also with other arguments, as in OPA."""
+    ran = say('f(a) := a + 1\nf(")") := 2\nf([x, y]) := x + y\nf([2, 3])\n')
+
+    assert ran == Ran(0, "5\n", "")
+
+
+def test_an_expression_about_the_input_sets_nothing(say: Callable[..., Ran]) -> None:
+    """Of several expressions the first is a comparison."""
+    ran = say("input = 1\ninput = 2; true\ninput\n")
+
+    assert ran == Ran(0, "undefined\n1\n", "")
+
+
 def test_loaded_policies_are_asked(say: Callable[..., Ran], door: Path) -> None:
     """With their data; input and data can be set."""
     ran = say(
