@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from policy_server.toolkit.answers import Spelled
 from policy_server.toolkit.build import SOURCE, find_go, go_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +36,7 @@ def built() -> Path:
 
 
 def answers(program: Path, questions: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]]:
-    """Ask all questions: module, query, data, input. An answer has a ``value``, an ``error``, or nothing."""
+    """Ask all questions: modules, query, data, input. An answer has a ``value``, an ``error``, or nothing."""
     lines = "".join(json.dumps(each) + "\n" for each in questions)
     done = subprocess.run([program], input=lines, capture_output=True, text=True, check=True, timeout=300)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line, parse_float=Spelled) for line in done.stdout.splitlines()]

@@ -1,10 +1,14 @@
 """Writes random Rego that the type checker accepts and that stays small."""
 
 import json
+import re
+from collections.abc import Mapping
 from random import Random
+from typing import Final
 
 # Arguments go through `same`, whose type nobody knows: else most calls would not compile.
-HEAD = "package t.p\n\nsame(x) := x\n"
+HEAD: Final = "package t.p\n\nsame(x) := x\n"
+NEIGHBOUR: Final = "package t.q\n\nsame(x) := x\n"
 
 _WORDS = ["", "a", "b", "ab", "é", "日", "a.b", "1", "x/y", " a "]
 _NUMBERS = ["0", "1", "2", "-1", "3", "10", "0.5", "-1.5", "2.0", "1e3", "4294967296", "12345678901234567890"]
@@ -42,11 +46,33 @@ class RegoWriter:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._names = 0
-        self._rules: list[str] = []
+        self._rules: dict[str, str] = {}
 
-    def policy(self, rules: int) -> str:
-        """Return a module with so many rules."""
-        return HEAD + "\n" + "\n".join(self._rule(index) for index in range(rules))
+    def policy(self, rules: int) -> Mapping[str, str]:
+        """Return modules by file name: package ``t.p`` with so many rules r0, r1…, ``t.q`` with q0 and q1 for them."""
+        for name in ["q0", "q1", *(f"r{index}" for index in range(rules))]:
+            self._rules[name] = self._rule(name)
+        return self._modules(self._rules)
+
+    def excerpt(self, name: str) -> Mapping[str, str]:
+        """Return the modules with this rule and those it depends on, in the same order."""
+        needed, left = set(), [name]
+        while left:
+            needed.add(each := left.pop())
+            left += [found for found in re.findall(r"\b[rq][0-9]+\b", self._rules[each]) if found not in needed]
+        return self._modules({each: text for each, text in self._rules.items() if each in needed})
+
+    def data(self) -> dict[str, object]:
+        """Return a data document with ``doc`` and in it what the rules look for, now and then of another type."""
+        usual: dict[str, object] = {"list": self._list(1), "o": {**self._object(2), "x": self._object(2)}}
+        other: dict[str, object] = {**self._object(1), "list": self.value(1), "o": self.value(1)}
+        return {"doc": self._random.choice([usual, usual, other])}
+
+    @staticmethod
+    def _modules(rules: Mapping[str, str]) -> Mapping[str, str]:
+        own = [text for name, text in rules.items() if name[0] == "r"]
+        neighbour = [text for name, text in rules.items() if name[0] == "q"]
+        return {"p.rego": "\n".join([HEAD, *own]), "q.rego": "\n".join([NEIGHBOUR, *neighbour])}
 
     def value(self, depth: int = 0) -> object:
         """Return a JSON value."""
@@ -58,7 +84,13 @@ class RegoWriter:
         if kind == 4:
             return self._random.choice([None, True, False])
         if kind == 5:
-            return {self._random.choice(_WORDS): self.value(depth + 1) for _ in range(self._random.randrange(4))}
+            return self._object(depth)
+        return self._list(depth)
+
+    def _object(self, depth: int) -> dict[str, object]:
+        return {self._random.choice(_WORDS): self.value(depth + 1) for _ in range(self._random.randrange(4))}
+
+    def _list(self, depth: int) -> list[object]:
         return [self.value(depth + 1) for _ in range(self._random.randrange(4))]
 
     def _pick(self, *choices: str) -> str:
@@ -68,8 +100,7 @@ class RegoWriter:
         self._names += 1
         return f"v{self._names}"
 
-    def _rule(self, index: int) -> str:
-        name = f"r{index}"
+    def _rule(self, name: str) -> str:
         kind = self._random.randrange(6)
         body, variables = self._body(2, [])
         if kind == 0:
@@ -87,7 +118,6 @@ class RegoWriter:
             text += f"{name} := {self._term(2, [])} if {{ {body} }}\n"
         else:
             text = f"{name} := {self._comprehension(3, [])}\n"
-        self._rules.append(name)
         return text
 
     def _key(self, variables: list[str]) -> str:
@@ -122,7 +152,8 @@ class RegoWriter:
 
     def _base(self) -> str:
         if self._rules and self._random.random() < 0.25:
-            return self._pick(*self._rules) if self._random.random() < 0.5 else f"data.t.p.{self._pick(*self._rules)}"
+            name = self._pick(*self._rules)
+            return f"data.t.{'p' if name[0] == 'r' else 'q'}.{name}"
         return self._pick(*_BASES)
 
     def _call(self, depth: int, variables: list[str]) -> str:

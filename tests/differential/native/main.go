@@ -15,10 +15,10 @@ import (
 )
 
 type question struct {
-	Module string          `json:"module"`
-	Query  string          `json:"query"`
-	Data   json.RawMessage `json:"data"`
-	Input  json.RawMessage `json:"input"`
+	Modules map[string]string `json:"modules"`
+	Query   string            `json:"query"`
+	Data    json.RawMessage   `json:"data"`
+	Input   json.RawMessage   `json:"input"`
 }
 
 func evaluate(asked question) map[string]any {
@@ -27,9 +27,11 @@ func evaluate(asked question) map[string]any {
 	if err := errors.Join(util.UnmarshalJSON(asked.Data, &data), util.UnmarshalJSON(asked.Input, &input)); err != nil {
 		return map[string]any{"error": err.Error()}
 	}
-	results, err := rego.New(
-		rego.Query(asked.Query), rego.Module("p.rego", asked.Module), rego.Store(inmem.NewFromObject(data)), rego.Input(input),
-	).Eval(context.Background())
+	options := []func(*rego.Rego){rego.Query(asked.Query), rego.Store(inmem.NewFromObject(data)), rego.Input(input)}
+	for name, text := range asked.Modules {
+		options = append(options, rego.Module(name, text))
+	}
+	results, err := rego.New(options...).Eval(context.Background())
 	var failed *topdown.Error
 	if errors.As(err, &failed) {
 		return map[string]any{"error": failed.Code}
