@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from policy_server.builtins.registry import Registry
 from policy_server.engine.policy import Policy
-from policy_server.model.errors import CompileError, EvaluationTimeout, MemoryExceeded, PolicyServerError
+from policy_server.model.errors import CompileError, CompileLimit, EvaluationTimeout, MemoryExceeded, PolicyServerError
 from policy_server.model.policy import Dialect
 from policy_server.model.values import Json
 from policy_server.toolkit.answers import Spelled
@@ -49,7 +49,7 @@ class Drawn:
         """Return the policy; None when OPA does not compile it."""
         try:
             wasm = toolkit.build(self.modules, [f"t/p/{rule}" for rule in self.rules], dialect=Dialect.V1)
-        except CompileError:
+        except (CompileError, CompileLimit):
             return None
         return Policy.load(wasm, data=json.dumps(self.data).encode(), registry=registry, deadline=20.0)
 
