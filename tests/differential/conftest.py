@@ -7,8 +7,8 @@ import pytest
 from policy_server.builtins.registry import Registry
 from policy_server.toolkit.toolkit import Toolkit
 
-FACTOR = "POLICY_TEST_FUZZ"
-"""Environment variable: how many times the usual number of examples are tried."""
+FACTOR = "FUZZ_TIMES"
+"""Environment variable: how many times the usual number of examples are tried; settings refuse other POLICY_ names."""
 
 
 @pytest.fixture(scope="session")
