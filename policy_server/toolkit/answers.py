@@ -43,7 +43,11 @@ def result_of(answer: bytes, *, spelled: bool = False) -> Json:
 
     With ``spelled`` the numbers that are no integers are `Spelled`.
     """
-    document = json.loads(answer, parse_float=Spelled if spelled else None)
+    try:
+        document = json.loads(answer, parse_float=Spelled if spelled else None)
+    except ValueError as error:
+        # Python reads no integer of more than 4300 digits; what the toolkit writes is JSON.
+        raise ToolkitError(f"OPA's answer cannot be read: {error}") from error
     if "error" not in document:
         return cast("Json", document["result"])
     raise _failure(document["error"])

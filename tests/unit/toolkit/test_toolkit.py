@@ -182,6 +182,19 @@ def test_eval_tells_undefined_input_from_null(toolkit: Toolkit) -> None:
     assert value(toolkit.eval("input", {}, input=None, dialect=V1)) is None
 
 
+def test_what_python_cannot_read_is_an_error(toolkit: Toolkit) -> None:
+    """Python refuses integers of more than 4300 digits."""
+    with pytest.raises(ToolkitError, match=r"OPA's answer cannot be read: .*4300 digits"):
+        toolkit.eval("bits.lsh(1, 15000)", {}, dialect=V1)
+
+
+def test_eval_keeps_every_digit_where_wanted(toolkit: Toolkit) -> None:
+    """A fraction remembers how OPA wrote it."""
+    found = value(toolkit.eval("10 / 3", {}, dialect=V1, spelled=True))
+
+    assert found.text == "3.3333333333333333333"
+
+
 def test_eval_keeps_big_numbers(toolkit: Toolkit) -> None:
     """Integers beyond 64 bits come back exactly."""
     big = 123456789012345678901234567890
