@@ -36,8 +36,9 @@ def write(call: Call, text: bytes) -> bytes:
 
 
 @builtin("trace", args=("string",), result="boolean", known_to_opa=True)
-def trace(_: Call, _note: str) -> bool:
-    """Do nothing: notes are for OPA's interpreter."""
+def trace(call: Call, note: str) -> bool:
+    """Keep the note beside the printed lines, named as one."""
+    call.print(f"note: {note}")
     return True
 
 

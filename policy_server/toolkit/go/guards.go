@@ -60,7 +60,7 @@ var guards = map[string]guardOf{
 	ast.Max.Name:            {when: membersHaveOneSpelling, differs: "keeps another spelling of equal numbers"},
 	ast.Min.Name:            {when: membersHaveOneSpelling, differs: "keeps another spelling of equal numbers"},
 	ast.Sum.Name:            {when: membersAreIntegers, then: answerIsInteger, differs: decimals},
-	ast.Product.Name:        {when: membersAreIntegers, then: answerIsInteger, differs: decimals},
+	ast.Product.Name:        {when: membersAreFewIntegers, then: answerIsInteger, differs: decimals + "; aborts beyond 500 digits"},
 	ast.BitsAnd.Name:        {when: allIntegers, differs: spelled1},
 	ast.BitsNegate.Name:     {when: allIntegers, differs: spelled1},
 	ast.BitsOr.Name:         {when: allIntegers, differs: spelled1},

@@ -108,6 +108,11 @@ func membersAreIntegers(g *guarding) []ir.Stmt {
 	return g.each(g.args[0], func(member ir.Local) []ir.Stmt { return g.integersIn(member) })
 }
 
+// membersAreFewIntegers: an integer has at most 19 digits here, and the WebAssembly aborts where a product has 500.
+func membersAreFewIntegers(g *guarding) []ir.Stmt {
+	return append(g.size(g.args[0], ast.LessThanEq.Name, 20), membersAreIntegers(g)...)
+}
+
 // membersHaveOneSpelling: of 1 and 1.0, which are equal, and of [1] and [1.0], the interpreter may keep another
 // than the WebAssembly.
 func membersHaveOneSpelling(g *guarding) []ir.Stmt {

@@ -84,9 +84,11 @@ def test_a_caller_gets_the_lines(compile_rego: Callable[..., bytes]) -> None:
     assert lines == ["one", "three"]
 
 
-def test_notes_are_true(toolkit: Toolkit) -> None:
-    """A trace note never changes a decision."""
+def test_notes_are_true_and_kept(toolkit: Toolkit) -> None:
+    """A trace note never changes a decision, and stands beside what was printed."""
     built = toolkit.make({"p.rego": 'package t.p\n\nx if trace("here")\n'}, ["t/p"], dialect=Dialect.V1)
 
     assert built.builtins == ("trace",)
-    assert Registry.discover().functions({0: "trace"})[0](Call({}, 0, 0.0), [b'"here"']) == b"true"
+    call = Call({}, 0, 0.0)
+    assert Registry.discover().functions({0: "trace"})[0](call, [b'"here"']) == b"true"
+    assert call.printed == ["note: here"]

@@ -142,10 +142,10 @@ def telling(tmp_path: Path) -> Path:
 
 
 def test_what_a_policy_prints_goes_to_standard_error(command: Callable[..., Ran], telling: Path) -> None:
-    """The value alone is on standard output."""
+    """The value alone is on standard output; notes are told beside prints."""
     ran = command("eval", telling, "--input", '{"user": "ola"}', "--entrypoint", "demo/telling", "--format", "json")
 
-    assert (ran.code, ran.err) == (0, "user is ola\n")
+    assert (ran.code, ran.err) == (0, "user is ola\nnote: asked\n")
     assert json.loads(ran.out)["agent"] == ""
 
 
