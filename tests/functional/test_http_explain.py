@@ -54,7 +54,7 @@ def test_result_trace_and_prints_come_together(explaining: Server) -> None:
     assert answer.status == 200
     assert list(answer.json) == ["result", "explanation", "printed"]
     assert answer.json["result"] == plain.json == {"agent": "<curl>", "allow": True}
-    assert answer.json["printed"] == ["user is ada"]
+    assert answer.json["printed"] == ["user is ada", "note: limit 3"]
     assert any("policy.rego:6" in line and "Eval" in line for line in answer.json["explanation"])
     assert b"\\u003ccurl\\u003e" in answer.body
 
