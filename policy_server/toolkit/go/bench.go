@@ -17,20 +17,13 @@ type benchRequest struct {
 // bench evaluates a prepared query again and again, until it was often or long enough.
 func bench(raw json.RawMessage) (any, []byte, error) {
 	var request benchRequest
-	if err := json.Unmarshal(raw, &request); err != nil {
-		return nil, nil, err
-	}
-	able, err := request.abilities()
+	able, parsed, err := opened(raw, &request)
 	if err != nil {
 		return nil, nil, err
 	}
-	parsed, err := request.parse(able)
+	compiler, err := request.checked(able, parsed)
 	if err != nil {
 		return nil, nil, err
-	}
-	compiler := request.compiler(able)
-	if compiler.Compile(parsed); compiler.Failed() {
-		return nil, nil, compiler.Errors
 	}
 	store, err := dataStore(request.Data)
 	if err != nil {

@@ -21,14 +21,7 @@ type buildRequest struct {
 // build compiles modules to WebAssembly; the attachment of the answer is the module.
 func build(raw json.RawMessage) (any, []byte, error) {
 	var request buildRequest
-	if err := json.Unmarshal(raw, &request); err != nil {
-		return nil, nil, err
-	}
-	able, err := request.abilities()
-	if err != nil {
-		return nil, nil, err
-	}
-	parsed, err := request.parse(able)
+	able, parsed, err := opened(raw, &request)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,20 +135,12 @@ func makePlan(request *buildRequest, able *ast.Capabilities, parsed map[string]*
 // check parses and type checks.
 func check(raw json.RawMessage) (any, []byte, error) {
 	var request sources
-	if err := json.Unmarshal(raw, &request); err != nil {
-		return nil, nil, err
-	}
-	able, err := request.abilities()
+	able, parsed, err := opened(raw, &request)
 	if err != nil {
 		return nil, nil, err
 	}
-	parsed, err := request.parse(able)
-	if err != nil {
+	if _, err := request.checked(able, parsed); err != nil {
 		return nil, nil, err
-	}
-	compiler := request.compiler(able)
-	if compiler.Compile(parsed); compiler.Failed() {
-		return nil, nil, compiler.Errors
 	}
 	return true, nil, nil
 }

@@ -59,20 +59,13 @@ func (p *printer) Print(at print.Context, message string) error {
 // evaluate runs a query in OPA's interpreter.
 func evaluate(raw json.RawMessage) (any, []byte, error) {
 	var request evalRequest
-	if err := json.Unmarshal(raw, &request); err != nil {
-		return nil, nil, err
-	}
-	able, err := request.abilities()
+	able, parsed, err := opened(raw, &request)
 	if err != nil {
 		return nil, nil, err
 	}
-	parsed, err := request.parse(able)
+	compiler, err := request.checked(able, parsed)
 	if err != nil {
 		return nil, nil, err
-	}
-	compiler := request.compiler(able)
-	if compiler.Compile(parsed); compiler.Failed() {
-		return nil, nil, compiler.Errors
 	}
 	store, err := dataStore(request.Data)
 	if err != nil {

@@ -33,6 +33,22 @@ func (s *sources) version() (ast.RegoVersion, error) {
 	return ast.RegoUndefined, fmt.Errorf("unknown dialect %q", s.Dialect)
 }
 
+// opened reads a request about modules, and parses them.
+func opened(raw json.RawMessage, request interface {
+	abilities() (*ast.Capabilities, error)
+	parse(able *ast.Capabilities) (map[string]*ast.Module, error)
+}) (*ast.Capabilities, map[string]*ast.Module, error) {
+	if err := json.Unmarshal(raw, request); err != nil {
+		return nil, nil, err
+	}
+	able, err := request.abilities()
+	if err != nil {
+		return nil, nil, err
+	}
+	parsed, err := request.parse(able)
+	return able, parsed, err
+}
+
 // abilities are the given capabilities, or OPA's own, plus the host's declarations.
 func (s *sources) abilities() (*ast.Capabilities, error) {
 	dialect, err := s.version()
@@ -120,6 +136,15 @@ func (s *sources) schemaSet() *ast.SchemaSet {
 		set.Put(ref, s.Schemas[path])
 	}
 	return set
+}
+
+// checked compiles parsed modules as far as the interpreter needs it.
+func (s *sources) checked(able *ast.Capabilities, parsed map[string]*ast.Module) (*ast.Compiler, error) {
+	compiler := s.compiler(able)
+	if compiler.Compile(parsed); compiler.Failed() {
+		return nil, compiler.Errors
+	}
+	return compiler, nil
 }
 
 // compiler prepares OPA's compiler the way all operations want it.

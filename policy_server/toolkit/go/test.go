@@ -47,14 +47,7 @@ type place struct {
 // test runs all test rules; the host's deadline limits them, not a time-out a test.
 func test(raw json.RawMessage) (any, []byte, error) {
 	var request testRequest
-	if err := json.Unmarshal(raw, &request); err != nil {
-		return nil, nil, err
-	}
-	able, err := request.abilities()
-	if err != nil {
-		return nil, nil, err
-	}
-	parsed, err := request.parse(able)
+	able, parsed, err := opened(raw, &request)
 	if err != nil {
 		return nil, nil, err
 	}

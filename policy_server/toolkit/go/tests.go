@@ -29,14 +29,7 @@ type testRule struct {
 // OPA's test runner takes rules of one name as tests of their own, so here they get names of their own, too.
 func buildTests(raw json.RawMessage) (any, []byte, error) {
 	var request testBuildRequest
-	if err := json.Unmarshal(raw, &request); err != nil {
-		return nil, nil, err
-	}
-	able, err := request.abilities()
-	if err != nil {
-		return nil, nil, err
-	}
-	parsed, err := request.parse(able)
+	able, parsed, err := opened(raw, &request)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -79,14 +79,7 @@ type inspectedFile struct {
 // inspect tells what modules hold without compiling them.
 func inspect(raw json.RawMessage) (any, []byte, error) {
 	var request sources
-	if err := json.Unmarshal(raw, &request); err != nil {
-		return nil, nil, err
-	}
-	able, err := request.abilities()
-	if err != nil {
-		return nil, nil, err
-	}
-	parsed, err := request.parse(able)
+	_, parsed, err := opened(raw, &request)
 	if err != nil {
 		return nil, nil, err
 	}
