@@ -51,7 +51,7 @@ class SecretStr:
 
     def __repr__(self) -> str:
         """Show that there is something, not what."""
-        return "SecretStr('**********')"
+        return f"SecretStr('{COVERED}')"
 
     __str__ = __repr__
 
