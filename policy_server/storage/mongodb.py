@@ -37,9 +37,10 @@ from policy_server.storage.listing import (
     utc,
 )
 from policy_server.storage.mongo_contents import Contents, module_key
-from policy_server.storage.mongo_journal import Journal, Plan, key, order
+from policy_server.storage.mongo_journal import STATE, Journal, Plan, key, order
 from policy_server.storage.mongo_micros import from_micros
 from policy_server.storage.mongo_server import Document, MongoServer
+from policy_server.storage.mongo_stream import Stream
 from policy_server.storage.outbox import differing, event_row
 from policy_server.storage.shelf_mongo import MongoShelf, write_event
 
@@ -240,7 +241,7 @@ class MongoStore(Around):
 
     def follow(self, changed: Callable[[], None], stop: threading.Event) -> None:
         """Follow a change stream where the deployment has them."""
-        self._journal.follow(changed, stop)
+        Stream(self._server, STATE).follow(changed, stop)
 
     def tidy(self) -> None:
         """Drop contents that nothing refers to: those of writers that were killed before their commit."""
