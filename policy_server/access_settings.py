@@ -6,6 +6,7 @@ from pathlib import Path
 from policy_server import notation
 from policy_server.auth.rules import ALGORITHMS
 from policy_server.declaring import setting
+from policy_server.issuer_settings import TOKEN_ISSUERS, TokenIssuers
 from policy_server.notation import SecretStr
 
 
@@ -50,6 +51,17 @@ class AccessSettings:
     auth_default_scopes: tuple[str, ...] = setting(
         "Access", notation.SCOPES, "What a JSON Web Token grants that has none of our scopes.", default=()
     )
+    token_issuers: TokenIssuers = setting(
+        "Access", TOKEN_ISSUERS,
+        "Issuers of JSON Web Tokens with keys, audiences, roles and a limit of their own; each has its own table.",
+        default=TokenIssuers(),
+    )  # fmt: skip
+    auth_ca_file: Path | None = setting(
+        "Access", notation.OPTIONAL_PATH,
+        "Certificate authorities (PEM) to trust, instead of the usual ones, for `auth_jwk_url`, `token_issuers` and"
+        " `oauth_token_url`.",
+        default=None,
+    )  # fmt: skip
     auth_certificates: str = setting(
         "Access", notation.CERTIFICATES,
         "Client certificates, by subject or SHA-256 fingerprint, that a trusted proxy has checked, and their scopes.",

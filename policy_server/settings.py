@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from policy_server import environment, notation
+from policy_server import environment, issuer_settings, notation
 from policy_server.access_settings import AccessSettings
 from policy_server.declaring import NOT_FOUND as _NOT_FOUND
 from policy_server.declaring import About
@@ -348,7 +348,7 @@ def load_settings(
     values = _read(given, problems)
     if values.get("storage_url") == "memory:":
         _check_memory(values, given, problems)
-    problems += clashes(values.get("git"), values.get("folders"))
+    problems += clashes(values.get("git"), values.get("folders")) + issuer_settings.clashes(values)
     if problems:
         raise SettingsError(
             "; ".join(problems), problems=[Problem(problem, code=SettingsError.slug) for problem in problems]

@@ -15,7 +15,9 @@ from policy_server.notation import Kind, SecretStr
 
 _SCHEMES: Final = ("https", "http", "ssh", "git")
 _SCP: Final = re.compile(r"(?:(?P<user>[\w.-]+)@)?(?P<host>[A-Za-z0-9.-]+):(?P<path>[^/\\:][^:]*)")
-_NAME: Final = re.compile(r"[\w][\w.-]{0,99}")
+NAME: Final = re.compile(r"[\w][\w.-]{0,99}")
+"""What tables are called."""
+
 _WANTED: Final = 'repositories by name, each with at least a url: {"policies": {"url": "https://…"}}, or name=url pairs'
 
 
@@ -131,7 +133,7 @@ def _parse(text: str) -> object:
 
 
 def _repository(name: str, table: object) -> GitRepository:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ValueError(f"repositories whose names are letters, digits, _, . and -, unlike {notation.short(name)}")
     if isinstance(table, str):
         table = {"url": table}
