@@ -4,17 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from settings_given import load
 
 from policy_server.issuer_settings import TokenIssuer, TokenIssuers, read_issuers
 from policy_server.model.errors import SettingsError
-from policy_server.settings import Settings, load_settings
 
 LEAST = {"issuer": "https://corp.example", "audiences": "policies", "limit": "read"}
-
-
-def load(environ: dict[str, str] | None = None, **others: object) -> Settings:
-    """Load with an environment that holds nothing but what the test says."""
-    return load_settings(environ={"HOME": "/home/kari"} | (environ or {}), **others)  # type: ignore[arg-type]
 
 
 def test_tables_in_the_file_and_json_in_the_variable_are_the_same(tmp_path: Path) -> None:
