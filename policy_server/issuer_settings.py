@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from policy_server import notation
 from policy_server.auth.rules import ALGORITHMS
-from policy_server.notation import Kind
+from policy_server.notation import credentials, networks, paths, texts, writing
+from policy_server.notation.kinds import Kind
 from policy_server.sources.git_config import NAME
 
 _WANTED: Final = (
@@ -91,7 +91,7 @@ def clashes(values: Mapping[str, object]) -> list[str]:
 
 def _issuer(name: str, table: object) -> TokenIssuer:
     if not NAME.fullmatch(name):
-        raise ValueError(f"issuers whose names are letters, digits, _, . and -, unlike {notation.short(name)}")
+        raise ValueError(f"issuers whose names are letters, digits, _, . and -, unlike {writing.short(name)}")
     if not isinstance(table, Mapping):
         raise ValueError(_WANTED)  # noqa: TRY004 - as above
     given = {str(key): value for key, value in table.items()}
@@ -105,7 +105,7 @@ def _issuer(name: str, table: object) -> TokenIssuer:
                 values[key] = kind.read(given[key])
         except ValueError as error:
             raise ValueError(
-                f"right about {key} of {name}, which must be {error}, not {notation.short(given[key])}"
+                f"right about {key} of {name}, which must be {error}, not {writing.short(given[key])}"
             ) from error
     for key in _NEEDED:
         if not values.get(key):
@@ -127,7 +127,7 @@ def _check(made: TokenIssuer) -> None:
 
 def _is_address(text: str) -> bool:
     try:
-        return notation.URL.read(text) != ""
+        return networks.URL.read(text) != ""
     except ValueError:
         return False
 
@@ -144,20 +144,20 @@ def _claim(value: object) -> tuple[str, ...]:
 def _roles(value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
     if not isinstance(value, Mapping) or not value:
         raise ValueError('a table of scopes by the issuer\'s words, such as {"policy-admins": "admin"}')
-    return tuple((str(word), notation.SCOPES.read(scopes)) for word, scopes in value.items())
+    return tuple((str(word), credentials.SCOPES.read(scopes)) for word, scopes in value.items())
 
 
 _KINDS: Final[Mapping[str, Kind[object]]] = {
-    "issuer": cast(Kind[object], notation.TEXT),
-    "jwk_url": cast(Kind[object], notation.URL),
-    "jwk_file": cast(Kind[object], notation.PATH),
-    "audiences": cast(Kind[object], notation.TEXTS),
-    "algorithms": cast(Kind[object], notation.ALGORITHM_NAMES),
-    "limit": cast(Kind[object], notation.SCOPES),
+    "issuer": cast(Kind[object], texts.TEXT),
+    "jwk_url": cast(Kind[object], networks.URL),
+    "jwk_file": cast(Kind[object], paths.PATH),
+    "audiences": cast(Kind[object], texts.TEXTS),
+    "algorithms": cast(Kind[object], credentials.ALGORITHM_NAMES),
+    "limit": cast(Kind[object], credentials.SCOPES),
     "scope_claim": Kind("", _claim),
     "roles": Kind("", _roles),
-    "default_scopes": cast(Kind[object], notation.SCOPES),
-    "ca_file": cast(Kind[object], notation.PATH),
+    "default_scopes": cast(Kind[object], credentials.SCOPES),
+    "ca_file": cast(Kind[object], paths.PATH),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from settings_given import load
 
 from policy_server.model.errors import SettingsError
-from policy_server.notation import SecretStr
+from policy_server.notation.credentials import SecretStr
 
 
 def test_credentials_are_never_shown() -> None:

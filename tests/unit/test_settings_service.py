@@ -2,7 +2,7 @@
 
 from settings_given import load
 
-from policy_server.notation import SecretStr
+from policy_server.notation.credentials import SecretStr
 
 
 def test_the_policy_services_signer_is_ours() -> None:
