@@ -4,10 +4,8 @@ Nobody else reads the environment. Each setting is declared once, below; the
 reference page, ``config show`` and the checks are made from that declaration.
 """
 
-import difflib
 import os
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -22,8 +20,9 @@ from policy_server.declaring import enabled as _enabled
 from policy_server.declaring import fallback as _fallback
 from policy_server.declaring import policy as _policy
 from policy_server.declaring import setting as _setting
-from policy_server.environment import CONFIG_FILE, PREFIX
+from policy_server.environment import CONFIG_FILE
 from policy_server.exchange_settings import ExchangeSettings
+from policy_server.given import Given, defaults, from_environ, from_file, from_flags, from_git, from_mongo, variable
 from policy_server.model.errors import Problem, SettingsError
 from policy_server.model.policy import PolicyId
 from policy_server.notation import choices, credentials, networks, numbers, paths, texts, writing
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from policy_server.builtins.network import Network
     from policy_server.pexip.answers import Route
 
-_MAY_BE_EMPTY: Final = frozenset({"POLICY_HOST", "HTTP_HOST"})
 _MIB: Final = 1 << 20
 _LEVELS: Final = choices.choice("debug", "info", "warning", "error", "critical", warn="warning", fatal="critical")
 
@@ -309,22 +307,9 @@ def declared() -> Iterator[tuple[str, About]]:
             yield item.name, about
 
 
-def variable(name: str) -> str:
-    """Return the environment variable of a setting."""
-    return PREFIX + name.upper()
-
-
 def to_environ(overrides: Mapping[str, object]) -> dict[str, str]:
     """Write flags as variables, for the processes that are started next."""
     return {variable(name): writing.shown(value) for name, value in overrides.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A value as it was given, and by whom."""
-
-    value: object
-    origin: str
 
 
 def load_settings(
@@ -339,13 +324,14 @@ def load_settings(
         SettingsError: with every problem found: unknown names, values that cannot be used, refused variables.
     """
     environ = os.environ if environ is None else environ
+    known = dict(declared())
     problems: list[str] = []
     named = config or environ.get(CONFIG_FILE)
-    given = _defaults(environ)
+    given = defaults(environ)
     if named:
-        given |= _from_file(Path(named), problems)
-    given |= _from_mongo(environ) | _from_git(environ) | _from_environ(environ, problems)
-    given |= _from_flags(overrides or {}, problems)
+        given |= from_file(Path(named), known, problems)
+    given |= from_mongo(environ) | from_git(environ) | from_environ(environ, known, problems)
+    given |= from_flags(overrides or {}, known, problems)
     values = _read(given, problems)
     if values.get("storage_url") == "memory:":
         _check_memory(values, given, problems)
@@ -361,21 +347,7 @@ def load_settings(
     )
 
 
-def _defaults(environ: Mapping[str, str]) -> dict[str, _Given]:
-    """Compute the defaults that depend on the machine."""
-    home = Path(environ.get("HOME") or "/")
-    state = environ.get("XDG_STATE_HOME") or str(home / ".local" / "state")
-    # Not per state directory: making the toolkit's machine code takes half a minute, once for each user is enough.
-    cache = environ.get("XDG_CACHE_HOME") or str(home / ".cache")
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {
-        "state_dir": _Given(str(Path(state) / "policy-server"), "default"),
-        "cache_dir": _Given(str(Path(cache) / "policy-server"), "default"),
-        "workers": _Given(max(2, min(4, processors)), "default"),
-    }
-
-
-def _check_memory(values: dict[str, object], given: Mapping[str, _Given], problems: list[str]) -> None:
+def _check_memory(values: dict[str, object], given: Mapping[str, Given], problems: list[str]) -> None:
     """Allow one worker only: each would have a truth of its own."""
     if given["workers"].origin == "default":
         values["workers"] = 1
@@ -385,91 +357,7 @@ def _check_memory(values: dict[str, object], given: Mapping[str, _Given], proble
         )
 
 
-def _from_file(path: Path, problems: list[str]) -> dict[str, _Given]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        problems.append(f"the configuration file {path} cannot be read: {error.strerror}")
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        problems.append(f"the configuration file {path} is not TOML: {error}")
-        return {}
-    known = dict(declared())
-    found = {}
-    for key, value in _flatten(content, known):
-        if key in known:
-            found[key] = _Given(value, f"{path}: {key}")
-        else:
-            problems.append(f"{path} sets {key}, which is no setting{_hint(key, known)}")
-    return found
-
-
-def _flatten(
-    content: Mapping[str, object], known: Mapping[str, About], prefix: str = ""
-) -> Iterator[tuple[str, object]]:
-    """Join the names of tables to the keys in them: ``[pexip.service] enabled`` is ``pexip_service_enabled``."""
-    for key, value in content.items():
-        name = f"{prefix}{key}".replace("-", "_")
-        if isinstance(value, Mapping) and name not in known:
-            yield from _flatten(value, known, f"{name}_")
-        else:
-            yield name, value
-
-
-def _from_mongo(environ: Mapping[str, str]) -> dict[str, _Given]:
-    """Read the policy service's names for its database."""
-    url = environment.mongo_url(environ)
-    return {} if url is None else {"storage_url": _Given(url, environment.MONGO)}
-
-
-def _from_git(environ: Mapping[str, str]) -> dict[str, _Given]:
-    """Read the policy service's names for its Git repository."""
-    found = environment.git_repository(environ)
-    return {} if found is None else {"git": _Given(found[1], found[0])}
-
-
-def _from_environ(environ: Mapping[str, str], problems: list[str]) -> dict[str, _Given]:
-    """Read aliases, then our own names; an empty variable is as good as none, but for the host."""
-    known = dict(declared())
-    given = {name: value for name, value in environ.items() if value != "" or name in _MAY_BE_EMPTY}
-    found = {name: _Given(given[alias], alias) for alias, name in environment.ALIASES.items() if alias in given}
-    for key, value in given.items():
-        if not key.startswith(PREFIX) or key in environment.KNOWN or environment.is_service_link(key, value):
-            continue
-        name = key.removeprefix(PREFIX).lower().replace("__", "_")
-        secret = name.removesuffix("_file")
-        if name in known:
-            found[name] = _Given(value, key)
-        elif secret in known and known[secret].secret:
-            found[secret] = _from_secret_file(key, value, problems)
-            if variable(secret) in given:
-                problems.append(f"{variable(secret)} and {key} are both set; one is enough")
-        else:
-            problems.append(f"{key} is no setting{_hint(key, map(variable, known))}")
-    return found
-
-
-def _from_secret_file(key: str, path: str, problems: list[str]) -> _Given:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        problems.append(f"the file {path} that {key} names cannot be read")
-        return _Given("", key)
-    # The line end makes it clear that every line is one entry; texts are stripped.
-    return _Given(text.rstrip("\n") + "\n", key)
-
-
-def _from_flags(overrides: Mapping[str, object], problems: list[str]) -> dict[str, _Given]:
-    known = dict(declared())
-    problems += [f"{name} is no setting{_hint(name, known)}" for name in overrides if name not in known]
-    return {
-        name: _Given(value, "--" + name.replace("_", "-"))
-        for name, value in overrides.items()
-        if value is not None and name in known
-    }
-
-
-def _read(given: Mapping[str, _Given], problems: list[str]) -> dict[str, object]:
+def _read(given: Mapping[str, Given], problems: list[str]) -> dict[str, object]:
     values = {}
     for name, about in declared():
         if name not in given:
@@ -481,8 +369,3 @@ def _read(given: Mapping[str, _Given], problems: list[str]) -> dict[str, object]
             # SECURITY: what was given for a secret is not repeated.
             problems.append(f"{origin} must be {error}" + ("" if about.secret else f", not {writing.short(value)}"))
     return values
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""

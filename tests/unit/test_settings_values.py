@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from settings_given import load, write
 
+from policy_server.given import variable
 from policy_server.model.errors import SettingsError
 from policy_server.model.policy import PolicyId
 from policy_server.pexip.kinds import Fallback
-from policy_server.settings import variable
 
 
 def test_issuers_may_be_a_table_in_the_file(tmp_path: Path) -> None:
