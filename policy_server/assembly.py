@@ -43,10 +43,11 @@ from policy_server.pexip.kinds import RequestKind
 from policy_server.ports import Store
 from policy_server.publishing.publisher import SourcePublisher
 from policy_server.publishing.rehearsal import Rehearsal
+from policy_server.publishing.renewal import Renewal
 from policy_server.publishing.schema import OutputSchemas
 from policy_server.refresh.refresher import Refresher
 from policy_server.settings import Settings
-from policy_server.sources.bundled import BundledFeed
+from policy_server.sources.bundled import ORIGIN, BundledFeed
 from policy_server.sources.folder import FolderFeed
 from policy_server.sources.foreign import ForeignFeed
 from policy_server.sources.git import GitFeed, GitLimits
@@ -159,6 +160,11 @@ class Assembly:
         return SourcePublisher(self.store, self.compiler, now, self.catalog.wake, prove=Proof(self._load_text))
 
     @cached_property
+    def renewal(self) -> Renewal:
+        """Compiles again what an older toolkit compiled."""
+        return Renewal(self.store, self.publisher, self.toolkit.digest, now, shipped=ORIGIN)
+
+    @cached_property
     def rehearsal(self) -> Rehearsal:
         """Publishing without its end."""
         return Rehearsal(self.compiler, Proof(self._load_text), self._test)
@@ -248,6 +254,7 @@ class Assembly:
         """Work beside the requests, done by one process at a time."""
         jobs = [Job("refresh", self._refresh)]
         jobs.append(Job("tidy", self._tidy))
+        jobs.append(Job("renewal", self.renewal.run))
         jobs.append(Job("auto-import", self._import_due))
         jobs.append(Job("events", self.exchange.deliverer.run))
         if self.settings.database.startswith("mongodb"):

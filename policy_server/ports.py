@@ -5,7 +5,7 @@ is not repeated below. All datetimes carry a zone.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from policy_server.model.access import ApiToken, TrustedKey
 from policy_server.model.audit import AuditFilter, AuditPage, AuditRecord
 from policy_server.model.auto_import import AutoImport
 from policy_server.model.cache import CacheKey
+from policy_server.model.change import Applied, Change
 from policy_server.model.event import ChangeEvent, Delivery, DeliveryPage, DeliveryState
 from policy_server.model.policy import (
     CompiledPolicy,
@@ -47,23 +48,28 @@ class PolicyStore(Protocol):
     def changes(self, since: int) -> Sequence[PolicyChanged]:
         """Return what changed after ``since``, oldest first; one entry a policy and kind is enough."""
 
+    def apply(self, changes: Iterable[Change]) -> Sequence[Applied]:
+        """Make changes of different policies, all of them or none; readers see all of them or none.
+
+        When the active revision has a publication's digest and module already,
+        nothing is written for it but the failure. The changes are asked for once,
+        one after the other, so that a generator need not hold all of them.
+
+        Raises:
+            ChangedMeanwhile: a policy's stamp is not the one that was ``seen``.
+            PolicyNotFound: what is to be removed is not there.
+        """
+
     def publish(
         self, draft: PolicySource, compiled: CompiledPolicy, *, data: str | None, digest: str, author: str, at: datetime
     ) -> Revision:
-        """Make a new active revision, clear the failure, keep the lock.
-
-        When the active revision already has this digest nothing is written and
-        it is returned (a recorded failure is cleared all the same).
-        """
+        """Apply one publication."""
 
     def fail(self, policy: PolicyId, failure: Failure) -> None:
-        """Record that the newest source failed; an active revision stays active."""
+        """Apply one refusal."""
 
     def delete(self, policy: PolicyId, *, actor: str = "", at: datetime | None = None) -> None:
-        """Remove a policy with revisions, lock and refresh state; unknown: PolicyNotFound.
-
-        ``at`` is the time of the event, that of the last change when absent.
-        """
+        """Apply one removal; unknown: PolicyNotFound."""
 
     def get(self, policy: PolicyId) -> PolicyRecord:
         """Return one policy; unknown: PolicyNotFound."""

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from policy_server.engine.policy import Policy
@@ -136,8 +136,7 @@ class Catalog:
         """Unload everything."""
         with self._writing:
             ready, self._ready = self._ready, {}
-        for each in ready.values():
-            each.policy.close()
+        _close(ready.values())
 
     def _look(self) -> None:
         if time.monotonic() < self._quiet_until:
@@ -167,38 +166,49 @@ class Catalog:
         self._locks = (stamp, self._store.locks())
 
     def _swap(self, changes: Sequence[PolicyChanged]) -> None:
-        for policy in {change.id for change in changes}:
-            held = self._ready.get(policy)
-            if held is None:
-                continue
-            try:
-                record = self._store.get(policy)
-            except PolicyNotFound:
-                self._replace(policy, None)
-                continue
-            if record.revision is not None and not _same(record.revision, held.revision):
-                self._replace_with(record.revision)
-
-    def _replace_with(self, revision: Revision) -> None:
+        """Load aside what changed of that which is loaded, then swap to all of it at once."""
+        fresh: dict[PolicyId, Ready | None] = {}
         try:
-            fresh = self._make(revision)
+            for policy in {change.id for change in changes} & self._ready.keys():
+                self._look_at(policy, fresh)
+        except StoreUnavailable:
+            _close(fresh.values())
+            raise
+        self._replace(fresh)
+
+    def _look_at(self, policy: PolicyId, fresh: dict[PolicyId, Ready | None]) -> None:
+        """Note what is to answer for a policy from now on, unless that does."""
+        held = self._ready[policy]
+        try:
+            record = self._store.get(policy)
+        except PolicyNotFound:
+            fresh[policy] = None
+            return
+        if record.revision is not None and not _same(record.revision, held.revision):
+            made = self._made_anew(record.revision)
+            if made is not None:
+                fresh[policy] = made
+
+    def _made_anew(self, revision: Revision) -> Ready | None:
+        try:
+            return self._make(revision)
         except StoreUnavailable:
             raise
         except KeyError:
-            return  # that module has gone, so there is a newer revision: the next look swaps to it
+            return None  # that module has gone, so there is a newer revision: the next look swaps to it
         except PolicyServerError as error:
             log.warning("revision %d of %s does not load: %s", revision.number, revision.id, error.message)
-            return
-        self._replace(revision.id, fresh)
+            return None
 
-    def _replace(self, policy: PolicyId, fresh: Ready | None) -> None:
-        old = self._ready.pop(policy, None) if fresh is None else self._ready.get(policy)
-        if fresh is None:
+    def _replace(self, fresh: Mapping[PolicyId, Ready | None]) -> None:
+        """Let others answer, or nobody any more, from one moment on."""
+        old = [self._ready[policy] for policy in fresh if policy in self._ready]
+        ready = {**self._ready, **fresh}
+        # One assignment: whoever asks before it gets the old ones only, whoever asks after it the new ones.
+        self._ready = {policy: each for policy, each in ready.items() if each is not None}
+        for policy in fresh.keys() - self._ready.keys():
             self._used.pop(policy, None)
-        if fresh is not None:
-            self._ready[policy] = fresh
-        if old is not None:
-            old.policy.close()
+        _close(old)
 
     def _load_first(self, policy: PolicyId) -> Ready:
         try:
@@ -221,7 +231,7 @@ class Catalog:
             with self._writing:
                 # A revision published while this one was loading must not be missed.
                 if _same(_usable(self._store.get(policy)), fresh.revision):
-                    self._replace(policy, fresh)
+                    self._replace({policy: fresh})
                     self._used[policy] = next(self._uses)
                     self._make_room()
                     return fresh
@@ -232,7 +242,7 @@ class Catalog:
         while len(unpinned) > self._limit:
             oldest = min(unpinned, key=lambda each: self._used.get(each, -1))
             unpinned.remove(oldest)
-            self._replace(oldest, None)
+            self._replace({oldest: None})
 
     def _make(self, revision: Revision) -> Ready:
         wasm = self._store.module(revision.manifest.digest)
@@ -246,6 +256,12 @@ class Catalog:
             log.info("catalog is %s%s", state, "" if state is State.READY else f": {message}")
         elif (now.message, now.stamp) != (message, self._synced):
             self._status = Status(state, message, now.since, self._synced)
+
+
+def _close(ready: Iterable[Ready | None]) -> None:
+    for each in ready:
+        if each is not None:
+            each.policy.close()
 
 
 def _same(one: Revision, other: Revision) -> bool:

@@ -30,6 +30,7 @@ PolicyServerError
 │   ├── ManagedElsewhere      HTTP 409
 │   ├── Ambiguous             HTTP 409
 │   ├── PreconditionFailed    HTTP 412
+│   ├── ChangedMeanwhile      HTTP 409
 │   ├── NotExportable
 │   ├── BundleUnverified
 │   └── ForeignPolicy
@@ -327,6 +328,13 @@ class Ambiguous(Refused):
     """Several policies fit; say which one."""
 
     slug = "ambiguous"
+    status = 409
+
+
+class ChangedMeanwhile(Refused):
+    """Another writer changed the policy at the same moment; try again."""
+
+    slug = "changed-meanwhile"
     status = 409
 
 

@@ -15,7 +15,8 @@ class ChangeEvent:
     everywhere and stays the same in every delivery. ``type`` is ``published``,
     ``failed``, ``locked``, ``unlocked`` or ``deleted``. ``changed`` names the
     parts: ``rego``, ``data``, ``data_config``, ``output_schema``,
-    ``export_config``, ``failure``, ``locked``. ``revision`` is the active one
+    ``export_config``, ``failure``, ``locked``, ``module`` (another one was made of
+    the same source, by a newer compiler). ``revision`` is the active one
     afterwards. ``actor`` is empty when nobody is known.
     """
 

@@ -149,7 +149,7 @@ class RevisionSummary:
 class PolicyRecord:
     """A policy as it is listed: active revision, lock, state.
 
-    ``revision`` is None only in state FAILED.
+    ``revision`` is None only in state FAILED. ``stamp`` is that of its newest change.
     """
 
     id: PolicyId
@@ -158,6 +158,7 @@ class PolicyRecord:
     state: PolicyState
     failure: Failure | None
     updated_at: datetime
+    stamp: int
 
 
 @dataclass(frozen=True, slots=True)

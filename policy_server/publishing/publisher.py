@@ -1,21 +1,29 @@
 """The one door for all writers: check, compile, keep, announce."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from policy_server.audit.journal import Journal
-from policy_server.model.errors import InvalidSource, PolicyNotFound, PolicyServerError, PublishError, ToolkitError
-from policy_server.model.policy import CompiledPolicy, Failure, PolicyId, PolicyRecord, PolicySource, Revision
+from policy_server.model.change import Applied, Publication, Refusal, Removal
+from policy_server.model.errors import ChangedMeanwhile, InvalidSource, PolicyServerError, PublishError, ToolkitError
+from policy_server.model.policy import CompiledPolicy, PolicyId, PolicyRecord, PolicySource, Revision
 from policy_server.ports import Clock, Compiler, Condition, Store
+from policy_server.publishing.batch import Batch, Prepared, Published, Refused
 from policy_server.publishing.checks import check_data, check_source, tidy
-from policy_server.publishing.config import config_digest, parse_config
 from policy_server.publishing.digest import revision_digest, source_digest
-from policy_server.publishing.document import explain
+from policy_server.publishing.standing import (
+    current_data,
+    described,
+    digest_of,
+    failure_of,
+    is_known,
+    record_of,
+    stamp_of,
+    until_settled,
+)
 from policy_server.publishing.turns import Turns
 
-_LONGEST: Final = 8000
 log = logging.getLogger(__name__)
 
 
@@ -56,7 +64,7 @@ class SourcePublisher:
         self._clock = clock
         self._announce = announce
         self._prove = prove
-        self._turns = turns or Turns(store, clock)
+        self._turns = turns or Turns()
         self._journal = Journal(store.audit, clock)
 
     def compile(self, source: PolicySource, *, known: CompiledPolicy | None = None) -> CompiledPolicy:
@@ -107,26 +115,8 @@ class SourcePublisher:
         """
         for warning in check_data(data):
             log.warning("%s: %s", policy, warning, extra=_fields("publish.warning", policy, author))
-        with self._turns.swap(policy):
-            record = self._store.get(policy)
-            active = record.revision
-            if active is None:
-                raise InvalidSource(f"{policy} has no revision that could take data: its source cannot be published.")
-            digest = revision_digest(active.source, data)
-            if digest == active.digest:
-                return active
-            if condition is not None:
-                condition(record)
-            compiled = CompiledPolicy(self._store.module(active.manifest.digest), active.manifest)
-            self._prove(compiled.wasm, data)
-            with self._journal.change("change-data", policy, actor=author, before=active.digest, after=digest):
-                revision = self._store.publish(
-                    active.source, compiled, data=data, digest=digest, author=author, at=self._clock()
-                )
-            if record.failure is not None:
-                self._store.fail(policy, record.failure)
-        self._tell("data published", revision, author, record)
-        return revision
+        with self._turns.alone(policy):
+            return until_settled(lambda: self._swap_data(policy, data, author, condition))
 
     def roll_back(self, policy: PolicyId, number: int, *, author: str, condition: Condition | None = None) -> Revision:
         """Publish what a kept revision was as a new one; history only ever grows.
@@ -142,30 +132,56 @@ class SourcePublisher:
         order = _Order(author=author, data=old.data, action="roll-back", condition=condition, keep_failure=False)
         return self._publish(old.source, order)
 
+    def recompile(self, policy: PolicyId, *, actor: str) -> bool:
+        """Publish what the compiler makes of the active source now; False when that is the same as before.
+
+        Source, data, author and a listed failure stay what they are.
+
+        Raises:
+            PolicyNotFound: there is no such policy.
+            PublishError: it does not compile or load any more; the active revision stays.
+            ToolkitError: the compiler is at fault.
+        """
+        with self._turns.alone(policy):
+            return until_settled(lambda: self._remake(policy, actor))
+
     def delete(self, policy: PolicyId, *, author: str, condition: Condition | None = None) -> None:
         """Remove a policy; PolicyNotFound."""
-        with self._turns.swap(policy):
-            record = self._store.get(policy)
-            if condition is not None:
-                condition(record)
-            with self._journal.change("delete", policy, actor=author, before=_digest(record)):
-                self._store.delete(policy, actor=author, at=self._clock())
+        with self._turns.alone(policy):
+            until_settled(lambda: self._remove(policy, author, condition))
         log.info("%s: deleted by %s", policy, author, extra=_fields("publish.deleted", policy, author))
         self._announce()
 
     def refuse(self, policy: PolicyId, error: PolicyServerError, *, digest: str, author: str = "") -> None:
         """Record that a source failed; the same failure again is not written again."""
-        message = explain(error.message, error.problems)[:_LONGEST]
-        failure = Failure(error.slug, message, self._clock(), digest)
         with self._turns.alone(policy):
-            record = self._record(policy)
-            known = None if record is None else record.failure
-            if known is not None and _same(known, failure):
+            if not until_settled(lambda: self._record_failure(policy, error, digest, author)):
                 return
-            self._journal.note("publish", policy, actor=author, outcome=error.slug, after=digest)
-            self._store.fail(policy, failure)
-        log.warning("%s: not published: %s", policy, message, extra=_fields("publish.failed", policy, author))
+        _warn(policy, error, author)
         self._announce()
+
+    def publish_all(
+        self, prepared: Sequence[Prepared], refused: Sequence[Refused], gone: Sequence[PolicyId], *, author: str
+    ) -> Published:
+        """Make sources active, note what is wrong with others, and remove policies: all of it at once, or nothing.
+
+        A source that does not load with the data that was fetched for its policy is refused like
+        the others. What is gone already is not missed.
+
+        Raises:
+            StoreUnavailable: nothing was written.
+        """
+        batch = Batch(self._store, self._journal, self._clock, self._prove)
+        done = until_settled(lambda: batch.write(prepared, refused, gone, author=author))
+        for policy, number in done.published.items():
+            _say_published(policy, number, "published", author)
+        for each in done.refused:
+            _warn(each.id, each.error, author)
+        for policy in done.deleted:
+            log.info("%s: deleted by %s", policy, author, extra=_fields("publish.deleted", policy, author))
+        if done.published or done.refused or done.deleted:
+            self._announce()
+        return done
 
     def _publish(self, source: PolicySource, order: _Order, compiled: CompiledPolicy | None = None) -> Revision:
         source = tidy(source)
@@ -175,7 +191,8 @@ class SourcePublisher:
                 for warning in check_source(source):
                     fields = _fields("publish.warning", source.id, order.author)
                     log.warning("%s: %s", source.id, warning, extra=fields)
-                revision, before = self._swap(source, compiled or self._compiled(source), order)
+                made = compiled or self._compiled(source)
+                revision, before = until_settled(lambda: self._swap(source, made, order))
             except (PublishError, ToolkitError) as error:
                 digest = source_digest(source)
                 if order.keep_failure:
@@ -190,15 +207,99 @@ class SourcePublisher:
         self, source: PolicySource, compiled: CompiledPolicy, order: _Order
     ) -> tuple[Revision, PolicyRecord | None]:
         """Write a revision when it loads with its data; return it, and what was there before."""
-        with self._turns.swap(source.id):
-            before = self._record(source.id)
-            data, digest, is_new = self._consider(source, before, order)
-            if not is_new:
-                return self._keep(source, compiled, order, data, digest), before
-            self._prove(compiled.wasm, data)
-            changes = {"before": _digest(before), "after": digest}
-            with self._journal.change(order.action, source.id, actor=order.author, **changes):
-                return self._keep(source, compiled, order, data, digest), before
+        before = self._record(source.id)
+        data, digest, is_new = self._consider(source, before, order)
+        change = Publication(
+            source=source,
+            compiled=compiled,
+            data=data,
+            digest=digest,
+            author=order.author,
+            at=self._clock(),
+            seen=stamp_of(before),
+        )
+        if not is_new:
+            return self._keep(change), before
+        self._prove(compiled.wasm, data)
+        changes = {"before": digest_of(before), "after": digest}
+        with self._journal.change(order.action, source.id, actor=order.author, **changes):
+            return self._keep(change), before
+
+    def _swap_data(self, policy: PolicyId, data: str, author: str, condition: Condition | None) -> Revision:
+        record = self._store.get(policy)
+        active = record.revision
+        if active is None:
+            raise InvalidSource(f"{policy} has no revision that could take data: its source cannot be published.")
+        digest = revision_digest(active.source, data)
+        if digest == active.digest:
+            return active
+        if condition is not None:
+            condition(record)
+        try:
+            compiled = CompiledPolicy(self._store.module(active.manifest.digest), active.manifest)
+        except KeyError as error:  # somebody published in between, and the module went with its revision
+            raise ChangedMeanwhile from error
+        self._prove(compiled.wasm, data)
+        change = Publication(
+            source=active.source,
+            compiled=compiled,
+            data=data,
+            digest=digest,
+            author=author,
+            at=self._clock(),
+            failure=record.failure,
+            seen=record.stamp,
+        )
+        with self._journal.change("change-data", policy, actor=author, before=active.digest, after=digest):
+            revision = self._keep(change)
+        self._tell("data published", revision, author, record)
+        return revision
+
+    def _remake(self, policy: PolicyId, actor: str) -> bool:
+        record = self._store.get(policy)
+        active = record.revision
+        if active is None:
+            return False
+        compiled = self._compiler.compile(active.source)
+        if compiled.manifest.digest == active.manifest.digest:
+            return False
+        self._prove(compiled.wasm, active.data)
+        change = Publication(
+            source=active.source,
+            compiled=compiled,
+            data=active.data,
+            digest=active.digest,
+            author=active.author,
+            at=self._clock(),
+            failure=record.failure,
+            seen=record.stamp,
+        )
+        with self._journal.change("recompile", policy, actor=actor, before=active.digest, after=active.digest):
+            revision = self._keep(change)
+        self._tell("compiled again", revision, actor, record)
+        return True
+
+    def _remove(self, policy: PolicyId, author: str, condition: Condition | None) -> None:
+        record = self._store.get(policy)
+        if condition is not None:
+            condition(record)
+        change = Removal(id=policy, actor=author, at=self._clock(), seen=record.stamp)
+        with self._journal.change("delete", policy, actor=author, before=digest_of(record)):
+            self._store.apply([change])
+
+    def _record_failure(self, policy: PolicyId, error: PolicyServerError, digest: str, author: str) -> bool:
+        """Record a failure; False when the same one is recorded already."""
+        failure = failure_of(error, digest, self._clock())
+        record = self._record(policy)
+        if record is not None and is_known(record.failure, failure):
+            return False
+        self._journal.note("publish", policy, actor=author, outcome=error.slug, after=digest)
+        self._store.apply([Refusal(policy, failure, stamp_of(record))])
+        return True
+
+    def _keep(self, change: Publication) -> Revision:
+        (done,) = self._store.apply([change])
+        return self._store.revision(change.id, done.number or 0) if not done.is_new else _revision(change, done)
 
     def _ask_early(self, source: PolicySource, order: _Order) -> None:
         """Refuse before compiling what may not be made; asked again when nobody else can write."""
@@ -215,17 +316,12 @@ class SourcePublisher:
     ) -> tuple[str | None, str, bool]:
         """Return data and digest of the revision to be and whether it is new, if it may be made."""
         active = None if before is None else before.revision
-        data = _current_data(source, active, order.data)
+        data = current_data(source, active, order.data)
         digest = revision_digest(source, data)
         is_new = active is None or active.digest != digest
         if is_new and order.condition is not None:
             order.condition(before)
         return data, digest, is_new
-
-    def _keep(
-        self, source: PolicySource, compiled: CompiledPolicy, order: _Order, data: str | None, digest: str
-    ) -> Revision:
-        return self._store.publish(source, compiled, data=data, digest=digest, author=order.author, at=self._clock())
 
     def _compiled(self, source: PolicySource) -> CompiledPolicy:
         """Compile, or take the active module when the Rego is the same: data needs no compiler."""
@@ -239,43 +335,37 @@ class SourcePublisher:
         return self._compiler.compile(source)
 
     def _record(self, policy: PolicyId) -> PolicyRecord | None:
-        try:
-            return self._store.get(policy)
-        except PolicyNotFound:
-            return None
+        return record_of(self._store, policy)
 
     def _tell(self, what: str, revision: Revision, author: str, before: PolicyRecord | None) -> None:
         old = None if before is None else before.revision
         if old is None or old.number != revision.number:
-            log.info(
-                "%s: revision %d %s by %s",
-                revision.id,
-                revision.number,
-                what,
-                author,
-                extra={**_fields("publish.published", revision.id, author), "revision": revision.number},
-            )
+            _say_published(revision.id, revision.number, what, author)
         elif before is None or before.failure is None:
             return  # nothing was written
         self._announce()
 
 
-def _current_data(source: PolicySource, active: Revision | None, own: str | None) -> str | None:
-    """Return the data a new revision answers with: what was fetched, or else its own."""
-    if source.data_config is None or active is None or active.source.data_config is None:
-        return own
-    if active.data == active.source.data:
-        return own  # nothing was fetched yet
-    same = config_digest(parse_config(source.data_config)) == config_digest(parse_config(active.source.data_config))
-    return active.data if same else own
+def _revision(change: Publication, done: Applied) -> Revision:
+    return Revision(
+        id=change.id,
+        number=done.number or 0,
+        source=change.source,
+        manifest=change.compiled.manifest,
+        data=change.data,
+        digest=change.digest,
+        author=change.author,
+        created_at=change.at,
+    )
 
 
-def _digest(record: PolicyRecord | None) -> str | None:
-    return None if record is None or record.revision is None else record.revision.digest
+def _say_published(policy: PolicyId, number: int, what: str, author: str) -> None:
+    fields = {**_fields("publish.published", policy, author), "revision": number}
+    log.info("%s: revision %d %s by %s", policy, number, what, author, extra=fields)
 
 
-def _same(known: Failure, new: Failure) -> bool:
-    return (known.code, known.message, known.source_digest) == (new.code, new.message, new.source_digest)
+def _warn(policy: PolicyId, error: PolicyServerError, author: str) -> None:
+    log.warning("%s: not published: %s", policy, described(error), extra=_fields("publish.failed", policy, author))
 
 
 def _fields(action: str, policy: PolicyId, author: str) -> dict[str, str]:

@@ -47,7 +47,7 @@ class BundledFeed:
         return self._each(_seed)
 
     def upgrade(self) -> Report:
-        """Seed, and publish new code where the shipped code differs; the current data stays."""
+        """Seed, and publish new code, or what a newer compiler made of it; the current data stays."""
         return self._each(_upgrade)
 
     def reset(self) -> Report:
@@ -66,7 +66,7 @@ class BundledFeed:
                 skipped.append(Skipped(show(found.directory), error.message))
                 continue
             active = self._active(found.id)
-            wanted = plan(source, active)
+            wanted = plan(source, compiled.manifest.digest, active)
             if wanted is None:
                 unchanged.append(found.id)
                 continue
@@ -113,22 +113,24 @@ class _Wanted:
     data: str | None
 
 
-_Plan = Callable[[PolicySource, Revision | None], _Wanted | None]
+_Plan = Callable[[PolicySource, str, Revision | None], _Wanted | None]
+"""Gets the shipped source, the digest of its module, and what is active."""
 
 
-def _seed(shipped: PolicySource, active: Revision | None) -> _Wanted | None:
+def _seed(shipped: PolicySource, _module: str, active: Revision | None) -> _Wanted | None:
     return _Wanted(shipped.data) if active is None else None
 
 
-def _upgrade(shipped: PolicySource, active: Revision | None) -> _Wanted | None:
+def _upgrade(shipped: PolicySource, module: str, active: Revision | None) -> _Wanted | None:
     if active is None:
         return _Wanted(shipped.data)
-    if active.source.origin != ORIGIN or _code(shipped) == _code(active.source):
+    same = (_code(active.source), active.manifest.digest) == (_code(shipped), module)
+    if active.source.origin != ORIGIN or same:
         return None
     return _Wanted(active.data)
 
 
-def _reset(shipped: PolicySource, active: Revision | None) -> _Wanted | None:
+def _reset(shipped: PolicySource, _module: str, active: Revision | None) -> _Wanted | None:
     same = active is not None and active.digest == revision_digest(shipped, shipped.data)
     return None if same else _Wanted(shipped.data)
 

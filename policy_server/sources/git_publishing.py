@@ -2,13 +2,15 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import BinaryIO, Final
 
 from policy_server.model.errors import InvalidSource, PolicyNotFound, PolicyServerError, PublishError, ToolkitError
 from policy_server.model.policy import CompiledPolicy, Dialect, Manifest, PolicyFilter, PolicyId, PolicySource
 from policy_server.ports import PolicyStore
+from policy_server.publishing.batch import Prepared, Refused
 from policy_server.publishing.checks import tidy
 from policy_server.publishing.digest import source_digest, text_digest
 from policy_server.publishing.publisher import SourcePublisher
@@ -63,7 +65,7 @@ class _Refused:
 
     policy: GitPolicy
     digest: str
-    error: PublishError
+    error: PolicyServerError
 
 
 class Shelf:
@@ -92,6 +94,14 @@ class Shelf:
         place, size = self._places[manifest.digest]
         self._file.seek(place)
         return CompiledPolicy(self._file.read(size), manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """Policies that are not in the repository any more, by what is to be done about them."""
+
+    deleted: list[PolicyId] = field(default_factory=list)
+    marked: list[PolicyId] = field(default_factory=list)
 
 
 class GitPublishing:
@@ -140,10 +150,10 @@ class GitPublishing:
                 outcome.failed.append(Failed(policy.id, error.message))
             else:
                 waiting += [] if made is None else [made]
-        for each in waiting:
-            alive()
-            self._write(each, commit, objects, shelf, outcome)
-        self._sweep(set(tree.policies), outcome)
+        alive()
+        self._write(
+            waiting, self._missing(set(tree.policies), outcome), _Reader(self._origin, commit, objects, shelf), outcome
+        )
         self._stamp = stamp
         self.unsettled = again
         return outcome
@@ -172,24 +182,28 @@ class GitPublishing:
         shelf.put(source, compiled)
         return _Ready(policy, digest, compiled.manifest)
 
-    def _write(self, made: _Ready | _Refused, commit: str, objects: Objects, shelf: Shelf, outcome: Outcome) -> None:
-        policy = made.policy
-        if isinstance(made, _Refused):
-            self._refuse(policy, made.error, made.digest, outcome)
-            return
-        # PERF: read once more, rather than keep the data of all policies in memory.
-        source = read(objects, policy, origin=self._origin(policy, commit))
-        try:
-            self._publisher.publish(source, author=self._repository.author, compiled=shelf.take(made.manifest))
-        except PublishError as error:
-            self._refuse(policy, error, made.digest, outcome)
-        else:
-            self._seen[policy.id] = _Seen(policy, made.digest, None)
-            outcome.published.append(policy.id)
-
-    def _refuse(self, policy: GitPolicy, error: PolicyServerError, digest: str, outcome: Outcome) -> None:
-        self._publisher.refuse(policy.id, error, digest=digest, author=self._repository.author)
-        self._note(_Seen(policy, digest, error.message), outcome)
+    def _write(
+        self, waiting: Sequence[_Ready | _Refused], missing: _Missing, reader: "_Reader", outcome: Outcome
+    ) -> None:
+        """Make the whole commit what answers, or nothing of it."""
+        ready = {made.policy.id: made for made in waiting if isinstance(made, _Ready)}
+        refused = {made.policy.id: made for made in waiting if isinstance(made, _Refused)}
+        done = self._publisher.publish_all(
+            [Prepared(policy, partial(reader.load, made)) for policy, made in ready.items()],
+            [Refused(policy, made.error, made.digest) for policy, made in refused.items()]
+            + [Refused(policy, self._gone(), "") for policy in missing.marked],
+            missing.deleted,
+            author=self._repository.author,
+        )
+        for each in done.unfit:
+            made = ready.pop(each.id)
+            refused[each.id] = _Refused(made.policy, each.digest, each.error)
+        for policy, made in ready.items():
+            self._seen[policy] = _Seen(made.policy, made.digest, None)
+            (outcome.published if policy in done.published else outcome.unchanged).append(policy)
+        for failed in refused.values():
+            self._note(_Seen(failed.policy, failed.digest, failed.error.message), outcome)
+        outcome.deleted += done.deleted
 
     def _note(self, seen: _Seen, outcome: Outcome) -> None:
         """Remember a policy that was not published now."""
@@ -199,11 +213,12 @@ class GitPublishing:
         else:
             outcome.failed.append(Failed(seen.policy.id, seen.failure))
 
-    def _sweep(self, present: set[PolicyId], outcome: Outcome) -> None:
-        """See to the policies that came from this repository and are not in it any more."""
+    def _missing(self, present: set[PolicyId], outcome: Outcome) -> _Missing:
+        """Tell what is to be done about policies that came from this repository and are not in it any more."""
         if self._mine is None:
             self._mine = set(self._listed())
         self._mine |= present
+        missing = _Missing()
         for policy in sorted(self._mine - present):
             self._seen.pop(policy, None)
             if not self._owns(policy):
@@ -211,22 +226,15 @@ class GitPublishing:
             elif self._repository.deleted is Deleted.KEEP:
                 outcome.kept.append(policy)
             elif self._repository.deleted is Deleted.MARK:
-                self._mark(policy)
-                outcome.marked.append(policy)
+                missing.marked.append(policy)
             else:
-                self._delete(policy, outcome)
-                self._mine.discard(policy)
+                missing.deleted.append(policy)
+        outcome.marked += missing.marked
+        return missing
 
-    def _mark(self, policy: PolicyId) -> None:
-        error = InvalidSource(f"is no longer in the Git repository {self._repository.name}; its last revision answers")
-        self._publisher.refuse(policy, error, digest="", author=self._repository.author)
-
-    def _delete(self, policy: PolicyId, outcome: Outcome) -> None:
-        try:
-            self._publisher.delete(policy, author=self._repository.author)
-        except PolicyNotFound:
-            return  # somebody else was faster
-        outcome.deleted.append(policy)
+    def _gone(self) -> InvalidSource:
+        name = self._repository.name
+        return InvalidSource(f"is no longer in the Git repository {name}; its last revision answers")
 
     def _origin(self, policy: GitPolicy, commit: str) -> str:
         return f"{self._repository.author}/{policy.directory}@{commit}"
@@ -261,3 +269,21 @@ class GitPublishing:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads a policy of one commit again.
+
+    PERF: rather than keep the data of all policies in memory.
+    """
+
+    origin: Callable[[GitPolicy, str], str]
+    commit: str
+    objects: Objects
+    shelf: Shelf
+
+    def load(self, made: _Ready) -> tuple[PolicySource, CompiledPolicy]:
+        """Return the source as it is published, and what was made of it."""
+        source = read(self.objects, made.policy, origin=self.origin(made.policy, self.commit))
+        return tidy(source), self.shelf.take(made.manifest)

@@ -3,10 +3,12 @@
 import base64
 import binascii
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from policy_server.model.errors import InvalidParameter, RevisionNotFound
+from policy_server.model.change import Change, Refusal, Removal
+from policy_server.model.errors import ChangedMeanwhile, InvalidParameter, PolicyNotFound, RevisionNotFound
 from policy_server.model.policy import (
     Failure,
     PolicyFilter,
@@ -36,6 +38,16 @@ def utc_or_none(at: datetime | None) -> datetime | None:
     return None if at is None else utc(at)
 
 
+def in_utc(change: Change) -> Change:
+    """Return a change with its times in UTC."""
+    if isinstance(change, Removal):
+        return replace(change, at=utc_or_none(change.at))
+    if isinstance(change, Refusal):
+        return replace(change, failure=_failed_in_utc(change.failure))
+    failure = None if change.failure is None else _failed_in_utc(change.failure)
+    return replace(change, at=utc(change.at), failure=failure)
+
+
 def fold(text: str) -> str:
     """Return the text as it is compared when case does not matter."""
     return text.casefold()
@@ -61,6 +73,17 @@ def summary(revision: Revision) -> RevisionSummary:
         created_at=revision.created_at,
         origin=revision.source.origin,
     )
+
+
+def missing(policy: PolicyId) -> PolicyNotFound:
+    """Say that there is no such policy."""
+    return PolicyNotFound(f"There is no policy {policy}.")
+
+
+def check_seen(policy: PolicyId, seen: int | None, stamp: int) -> None:
+    """Refuse a change that was decided by another stamp of the policy; 0 is that of one that is not there."""
+    if seen is not None and seen != stamp:
+        raise ChangedMeanwhile(f"{policy} was changed by another writer at the same moment; try again.")
 
 
 def no_revision(policy: PolicyId, number: int) -> RevisionNotFound:
@@ -119,6 +142,10 @@ def fits(record: PolicyRecord, wanted: PolicyFilter) -> bool:
         and wanted.locked in (None, record.locked)
         and (wanted.name_contains is None or fold(wanted.name_contains) in fold(policy.name))
     )
+
+
+def _failed_in_utc(failure: Failure) -> Failure:
+    return replace(failure, at=utc(failure.at))
 
 
 def _not_ours() -> InvalidParameter:

@@ -5,13 +5,13 @@ child from the fork on. More than one worker needs a store that they share.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from policy_server.model.errors import AlreadyLocked, NotLocked, PolicyNotFound
+from policy_server.model.change import Applied, Change, Publication, Refusal, Removal
+from policy_server.model.errors import AlreadyLocked, NotLocked
 from policy_server.model.policy import (
-    CompiledPolicy,
     Failure,
     Page,
     PolicyChanged,
@@ -29,9 +29,12 @@ from policy_server.storage.listing import (
     PAGE_SIZE,
     bulk,
     check_limit,
+    check_seen,
     decode_cursor,
     encode_cursor,
     fits,
+    in_utc,
+    missing,
     no_revision,
     standing,
     summary,
@@ -40,6 +43,7 @@ from policy_server.storage.listing import (
 from policy_server.storage.outbox import changed_parts, event_row
 from policy_server.storage.shelf import EVENTS, KINDS
 from policy_server.storage.shelf_memory import MemoryShelf
+from policy_server.storage.single import Single
 
 
 @dataclass(slots=True)
@@ -50,9 +54,10 @@ class _Entry:
     revisions: list[Revision] = field(default_factory=list)
     locked: bool = False
     failure: Failure | None = None
+    stamp: int = 0
 
 
-class MemoryStore(Around):
+class MemoryStore(Single, Around):
     """Implements ports.Store in this process's memory; safe for threads."""
 
     def __init__(self, *, keep: int = KEEP) -> None:
@@ -63,6 +68,7 @@ class MemoryStore(Around):
         self._keep = max(keep, 1)
         self._lock = threading.RLock()
         self._stamp = 0
+        self._next = 0
         self._entries: dict[PolicyId, _Entry] = {}
         self._modules: dict[str, bytes] = {}
         self._changes: dict[tuple[PolicyId, str], int] = {}
@@ -81,48 +87,16 @@ class MemoryStore(Around):
             ]
         return sorted(found, key=lambda change: change.stamp)
 
-    def publish(
-        self, draft: PolicySource, compiled: CompiledPolicy, *, data: str | None, digest: str, author: str, at: datetime
-    ) -> Revision:
-        """Make a new active revision unless the active one has this digest already."""
-        at = utc(at)
+    def apply(self, changes: Iterable[Change]) -> Sequence[Applied]:
+        """Make all changes, or none."""
+        wanted = [in_utc(change) for change in changes]
         with self._lock:
-            entry = self._entries.setdefault(draft.id, _Entry(at))
-            active = entry.revisions[-1] if entry.revisions else None
-            if active is not None and active.digest == digest:
-                if entry.failure is not None:
-                    entry.failure = None
-                    self._changed(draft.id, entry, "published", at, changed=("failure",), actor=author)
-                return active
-            number = 1 if active is None else active.number + 1
-            made = Revision(draft.id, number, draft, compiled.manifest, data, digest, author, at)
-            entry.revisions.append(made)
-            entry.failure = None
-            self._modules[compiled.manifest.digest] = compiled.wasm
-            dropped = entry.revisions[: -self._keep]
-            del entry.revisions[: -self._keep]
-            self._collect(dropped)
-            self._changed(draft.id, entry, "published", at, changed=changed_parts(active, made), actor=author)
-            return made
-
-    def fail(self, policy: PolicyId, failure: Failure) -> None:
-        """Record why the newest source could not be published."""
-        failure = replace(failure, at=utc(failure.at))
-        with self._lock:
-            entry = self._entries.setdefault(policy, _Entry(failure.at))
-            entry.failure = failure
-            self._changed(policy, entry, "failed", failure.at, changed=("failure",))
-
-    def delete(self, policy: PolicyId, *, actor: str = "", at: datetime | None = None) -> None:
-        """Remove a policy with everything that belongs to it."""
-        with self._lock:
-            entry = self._entry(policy)
-            del self._entries[policy]
-            self._refreshes.pop(policy, None)
-            self._changes = {key: stamp for key, stamp in self._changes.items() if key[0] != policy}
-            self._collect(tuple(entry.revisions))
-            entry.revisions.clear()
-            self._changed(policy, entry, "deleted", entry.updated_at if at is None else utc(at), actor=actor)
+            for change in wanted:
+                self._check(change)
+            made = [self._make(change) for change in wanted]
+            # Last, because ``stamp`` and ``module`` read without the lock: who sees the number finds the change.
+            self._stamp = self._next
+        return made
 
     def get(self, policy: PolicyId) -> PolicyRecord:
         """Return one policy."""
@@ -177,6 +151,7 @@ class MemoryStore(Around):
                 raise AlreadyLocked
             entry.locked = True
             self._changed(policy, entry, "locked", at, changed=("locked",), actor=actor)
+            self._stamp = self._next
 
     def unlock(self, policy: PolicyId, at: datetime, *, actor: str = "") -> None:
         """Unlock a policy that is locked."""
@@ -187,6 +162,7 @@ class MemoryStore(Around):
                 raise NotLocked
             entry.locked = False
             self._changed(policy, entry, "unlocked", at, changed=("locked",), actor=actor)
+            self._stamp = self._next
 
     def locks(self) -> frozenset[PolicyId]:
         """Return all locked policies."""
@@ -247,10 +223,60 @@ class MemoryStore(Around):
     def close(self) -> None:
         """Do nothing; there is no connection to give back."""
 
+    def _check(self, change: Change) -> None:
+        """Refuse what cannot be done before anything is done."""
+        known = self._entries.get(change.id)
+        check_seen(change.id, change.seen, 0 if known is None else known.stamp)
+        if isinstance(change, Removal) and known is None:
+            raise missing(change.id)
+
+    def _make(self, change: Change) -> Applied:
+        if isinstance(change, Publication):
+            return self._publish(change)
+        if isinstance(change, Refusal):
+            self._refuse(change.id, change.failure)
+        else:
+            self._remove(change)
+        return Applied(None, is_new=True)
+
+    def _publish(self, change: Publication) -> Applied:
+        manifest, at = change.compiled.manifest, change.at
+        entry = self._entries.setdefault(change.id, _Entry(at))
+        active = entry.revisions[-1] if entry.revisions else None
+        if active is not None and (active.digest, active.manifest.digest) == (change.digest, manifest.digest):
+            if entry.failure is not None and change.failure is None:
+                entry.failure = None
+                self._changed(change.id, entry, "published", at, changed=("failure",), actor=change.author)
+            return Applied(active.number, is_new=False)
+        number = 1 if active is None else active.number + 1
+        made = Revision(change.id, number, change.source, manifest, change.data, change.digest, change.author, at)
+        entry.revisions.append(made)
+        entry.failure = change.failure
+        self._modules[manifest.digest] = change.compiled.wasm
+        dropped = entry.revisions[: -self._keep]
+        del entry.revisions[: -self._keep]
+        self._collect(dropped)
+        self._changed(change.id, entry, "published", at, changed=changed_parts(active, made), actor=change.author)
+        return Applied(number, is_new=True)
+
+    def _refuse(self, policy: PolicyId, failure: Failure) -> None:
+        entry = self._entries.setdefault(policy, _Entry(failure.at))
+        entry.failure = failure
+        self._changed(policy, entry, "failed", failure.at, changed=("failure",))
+
+    def _remove(self, change: Removal) -> None:
+        entry = self._entries.pop(change.id)
+        self._refreshes.pop(change.id, None)
+        self._changes = {key: stamp for key, stamp in self._changes.items() if key[0] != change.id}
+        self._collect(tuple(entry.revisions))
+        entry.revisions.clear()
+        at = entry.updated_at if change.at is None else change.at
+        self._changed(change.id, entry, "deleted", at, actor=change.actor)
+
     def _entry(self, policy: PolicyId) -> _Entry:
         entry = self._entries.get(policy)
         if entry is None:
-            raise PolicyNotFound(f"There is no policy {policy}.")
+            raise missing(policy)
         return entry
 
     def _changed(
@@ -264,13 +290,11 @@ class MemoryStore(Around):
         actor: str = "",
     ) -> None:
         entry.updated_at = at
+        self._next += 1
+        entry.stamp = self._next
         revision = entry.revisions[-1].number if entry.revisions else None
-        self._events.insert(
-            event_row(self._stamp + 1, what, policy, revision=revision, changed=changed, actor=actor, at=at)
-        )
-        self._changes[policy, what] = self._stamp + 1
-        # Last, because ``stamp`` and ``module`` read without the lock: who sees the number finds the change.
-        self._stamp += 1
+        self._events.insert(event_row(self._next, what, policy, revision=revision, changed=changed, actor=actor, at=at))
+        self._changes[policy, what] = self._next
 
     def _collect(self, dropped: Sequence[Revision]) -> None:
         """Drop the modules that only these revisions needed."""
@@ -283,4 +307,4 @@ class MemoryStore(Around):
 def _record(policy: PolicyId, entry: _Entry) -> PolicyRecord:
     active = entry.revisions[-1] if entry.revisions else None
     state = standing(active, entry.failure)
-    return PolicyRecord(policy, active, entry.locked, state, entry.failure, entry.updated_at)
+    return PolicyRecord(policy, active, entry.locked, state, entry.failure, entry.updated_at, entry.stamp)

@@ -8,9 +8,8 @@ from pymongo import errors
 from policy_server.model.policy import PolicyId
 from policy_server.model.refresh import RefreshState
 from policy_server.storage.listing import utc
-from policy_server.storage.mongo_journal import key, order
+from policy_server.storage.mongo_journal import key, order, policy_of
 from policy_server.storage.mongo_micros import from_micros, to_micros
-from policy_server.storage.mongo_policies import policy_of
 from policy_server.storage.mongo_server import Document, MongoServer
 
 _LEASES: Final = "policy_server_leases"
@@ -26,6 +25,7 @@ def make_indexes(server: MongoServer) -> None:
     contents = server.collection("policy_server_contents")
     contents.create_index("digest")
     contents.create_index("touched")
+    server.collection("policy_server_batches").create_index("batch")
 
 
 def acquire(server: MongoServer, name: str, holder: str, until: datetime, at: datetime) -> bool:

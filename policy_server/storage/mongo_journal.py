@@ -12,18 +12,19 @@ one that is killed after it loses nothing.
 
 import random
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Final
 
 import bson
-from pymongo import errors
+from pymongo import UpdateOne, errors
 from pymongo.collection import Collection
 
 from policy_server.model.errors import StoreUnavailable
 from policy_server.model.policy import PolicyId
-from policy_server.storage.mongo_contents import Contents
+from policy_server.storage.mongo_batches import Batches
+from policy_server.storage.mongo_contents import CHUNK, Contents, Pieces
 from policy_server.storage.mongo_server import GLANCE, Document, MongoServer
 
 SCHEMA: Final = 1
@@ -32,21 +33,30 @@ STATE: Final = "policy_server_state"
 
 _ID: Final = {"_id": "stamp"}
 _PATIENCE: Final = 30.0
+_DUPLICATE: Final = 11000
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a change does: to the document of one policy, and to what hangs on it.
 
-    ``contents`` are kept before the commit; ``release`` are no longer needed by
-    this policy, ``forget`` drops its refresh state; ``event`` is for the outbox.
+    ``contents`` are what it needs to be kept, ``release`` is no longer needed by
+    this policy; ``forget`` drops its refresh state; ``event`` is for the outbox.
+    ``locks`` says whether other policies are locked afterwards than before.
     """
 
     update: Document
-    contents: dict[str, bytes] = field(default_factory=dict)
+    contents: Sequence[str] = ()
     release: Sequence[str] = ()
     forget: bool = False
     event: Document | None = None
+    locks: bool = False
+
+
+Decide = Callable[[Document | None, int], Plan | None]
+"""Gets the document of a policy and the stamp the change will have; None when there is nothing to do."""
+
+Step = tuple[PolicyId, Decide]
 
 
 class Journal:
@@ -55,7 +65,8 @@ class Journal:
     def __init__(self, server: MongoServer) -> None:
         """Take the server; nothing is read yet."""
         self._server = server
-        self._contents = Contents(server)
+        self._contents = Pieces(server)
+        self._batches = Batches(server)
 
     def stamp(self) -> int:
         """Return the stamp as committed now; StoreUnavailable after a second without an answer."""
@@ -70,25 +81,35 @@ class Journal:
             self._carry_out(found["pending"])
         return int(found["stamp"])
 
-    def change(self, policy: PolicyId, decide: Callable[[Document | None, int], Plan | None]) -> None:
-        """Change one policy; ``decide`` gets its document and the stamp the change will have, and may be asked again.
+    def locks_are_settled(self) -> None:
+        """Carry out the change that is under way if it locks or unlocks a policy."""
+        found = self._complete(self._state.find_one(_ID))
+        if found["pending"] is not None and found["pending"].get("locks", True):
+            self._carry_out(found["pending"])
 
-        It returns None when there is nothing to do.
+    def change(self, steps: Sequence[Step], contents: Contents) -> None:
+        """Make changes of different policies as one; each may be decided again.
+
+        ``contents`` keeps what the plans name.
         """
         until = time.monotonic() + _PATIENCE
         pause = 0.001
         while True:
-            stamp = self.settle() + 1
-            plan = decide(self._server.policies.find_one(key(policy)), stamp)
-            if plan is None:
+            stamp = self.settle()
+            plans = self._decided(steps, stamp + 1)
+            if not plans:
                 return
-            self._contents.keep(plan.contents, stamp)
-            if self._commit(self._pending(policy, plan, stamp)):
+            contents.want([name for _, plan in plans for name in plan.contents], stamp + 1)
+            if self._commit(self._pending(plans, stamp + 1)):
                 return
             if time.monotonic() > until:
                 raise StoreUnavailable(f"{self._server.place} was kept busy by other writers for too long.")
             time.sleep(random.uniform(0, pause))
             pause = min(pause * 2, 0.05)
+
+    def tidy(self, stamp: int) -> None:
+        """Forget what was written for commits that can never be; everything up to ``stamp`` is carried out."""
+        self._batches.tidy(stamp)
 
     def prepare(self) -> None:
         """Make the state when it is missing; StoreUnavailable when a newer version made it."""
@@ -112,49 +133,111 @@ class Journal:
             )
         return found
 
-    def _pending(self, policy: PolicyId, plan: Plan, stamp: int) -> Document:
-        # Nothing else can be committed between looking here and this commit, so what is unused stays unused.
-        used: set[str] = set()
-        if plan.release:
-            elsewhere = {"refs": {"$in": list(plan.release)}, "order": {"$ne": order(policy)}}
-            for other in self._server.policies.find(elsewhere, {"refs": 1}):
-                used.update(other["refs"])
-        return {
-            "stamp": stamp,
-            "key": key(policy),
-            "update": bson.encode(plan.update),  # as bytes: names that begin with a dollar are not for documents
-            "drop": [digest for digest in plan.release if digest not in used],
-            "forget": order(policy) if plan.forget else None,
-            "event": plan.event,
+    def _decided(self, steps: Sequence[Step], first: int) -> list[tuple[PolicyId, Plan]]:
+        """Return what is to be done; stamps count up from ``first``."""
+        plans: list[tuple[PolicyId, Plan]] = []
+        for start in range(0, len(steps), CHUNK):
+            chunk = steps[start : start + CHUNK]
+            known = self._known([policy for policy, _ in chunk])
+            for policy, decide in chunk:
+                plan = decide(known.get(order(policy)), first + len(plans))
+                if plan is not None:
+                    plans.append((policy, plan))
+        return plans
+
+    def _known(self, policies: Sequence[PolicyId]) -> dict[str, Document]:
+        """Return the documents of policies; others, whose parts are mixed from theirs, do no harm."""
+        keys = [key(policy) for policy in policies]
+        wanted = {part: {"$in": sorted({each[part] for each in keys})} for part in keys[0]}
+        found = self._server.policies.find(keys[0] if len(keys) == 1 else wanted)
+        return {order(policy_of(document)): document for document in found}
+
+    def _pending(self, plans: Sequence[tuple[PolicyId, Plan]], first: int) -> Document:
+        """Write down what is to be carried out once it is committed."""
+        changes = [_written(policy, plan, first + place) for place, (policy, plan) in enumerate(plans)]
+        pending = {
+            "stamp": first + len(plans) - 1,
+            "count": len(plans),
+            "drop": self._unused(plans),
+            "locks": any(plan.locks for _, plan in plans),
         }
+        return pending | self._batches.write(changes, first)
+
+    def _unused(self, plans: Sequence[tuple[PolicyId, Plan]]) -> list[str]:
+        # Nothing else can be committed between looking here and this commit, so what is unused stays unused.
+        released = sorted({name for _, plan in plans for name in plan.release})
+        changing = {order(policy) for policy, _ in plans}
+        used = {name for _, plan in plans for name in plan.contents}
+        for start in range(0, len(released), CHUNK):
+            chunk = released[start : start + CHUNK]
+            for other in self._server.policies.find({"refs": {"$in": chunk}}, {"refs": 1, "order": 1}):
+                if other["order"] not in changing:
+                    used.update(other["refs"])
+        return [name for name in released if name not in used]
 
     def _commit(self, pending: Document) -> bool:
         stamp = pending["stamp"]
-        before = {**_ID, "stamp": stamp - 1, "pending": None}
+        before = {**_ID, "stamp": stamp - pending["count"], "pending": None}
         if self._state.update_one(before, {"$set": {"stamp": stamp, "pending": pending}}).modified_count == 0:
+            self._batches.drop(pending)
             return False
         self._carry_out(pending)
         return True
 
     def _carry_out(self, pending: Document) -> None:
         stamp = pending["stamp"]
-        older = {**pending["key"], "$or": [{"stamp": {"$lt": stamp}}, {"stamp": None}]}
-        with suppress(errors.DuplicateKeyError):  # it is there with this stamp or a newer one: this was done before
-            self._server.policies.update_one(older, bson.decode(pending["update"]), upsert=True)
-        if pending["event"] is not None:
-            self._insert_event(pending["event"])
+        for changes in self._batches.read(pending):
+            self._update(changes)
+            self._insert_events([change["event"] for change in changes if change["event"] is not None])
+            for change in changes:
+                if change["forget"] is not None:
+                    self._server.collection("policy_server_refreshes").delete_one(
+                        {"_id": change["forget"], "stamp": {"$lt": change["stamp"]}}
+                    )
         self._contents.drop(pending["drop"], before=stamp)
-        if pending["forget"] is not None:
-            self._server.collection("policy_server_refreshes").delete_one(
-                {"_id": pending["forget"], "stamp": {"$lt": stamp}}
-            )
         self._state.update_one({**_ID, "stamp": stamp}, {"$set": {"pending": None}})
+        self._batches.drop(pending)
 
-    def _insert_event(self, event: Document) -> None:
-        with suppress(errors.DuplicateKeyError):  # another process did it at this moment
-            self._server.collection("policy_server_events").update_one(
-                {"_id": event["_id"]}, {"$setOnInsert": event}, upsert=True
-            )
+    def _update(self, changes: Sequence[Document]) -> None:
+        updates = []
+        for change in changes:
+            older = {**change["key"], "$or": [{"stamp": {"$lt": change["stamp"]}}, {"stamp": None}]}
+            updates.append(UpdateOne(older, bson.decode(change["update"]), upsert=True))
+        # It is there with this stamp or a newer one: this was done before.
+        with _unless_there():
+            self._server.policies.bulk_write(updates, ordered=False)
+
+    def _insert_events(self, events: Sequence[Document]) -> None:
+        updates = [UpdateOne({"_id": event["_id"]}, {"$setOnInsert": event}, upsert=True) for event in events]
+        if updates:
+            with _unless_there():  # another process did it at this moment
+                self._server.collection("policy_server_events").bulk_write(updates, ordered=False)
+
+
+@contextmanager
+def _unless_there() -> Iterator[None]:
+    """Let inserts fail for what is there already, and for nothing else."""
+    try:
+        yield
+    except errors.BulkWriteError as error:
+        if any(each["code"] != _DUPLICATE for each in error.details["writeErrors"]):
+            raise
+
+
+def _written(policy: PolicyId, plan: Plan, stamp: int) -> Document:
+    return {
+        "stamp": stamp,
+        "key": key(policy),
+        "update": bson.encode(plan.update),  # as bytes: names that begin with a dollar are not for documents
+        "forget": order(policy) if plan.forget else None,
+        "event": plan.event,
+    }
+
+
+def policy_of(document: Mapping[str, object]) -> PolicyId:
+    """Read the policy that a document is about; missing parts are empty."""
+    parts = (document.get(part) for part in ("repository", "group", "name", "version"))
+    return PolicyId(*("" if part is None else str(part) for part in parts))
 
 
 def key(policy: PolicyId) -> dict[str, str]:

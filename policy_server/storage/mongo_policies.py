@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from policy_server.model.change import Publication
 from policy_server.model.policy import (
     Failure,
     PolicyId,
@@ -20,19 +21,13 @@ from policy_server.model.policy import (
 )
 from policy_server.storage.listing import fold, standing
 from policy_server.storage.mongo_contents import module_key, text_key
-from policy_server.storage.mongo_journal import order
+from policy_server.storage.mongo_journal import order, policy_of
 from policy_server.storage.mongo_micros import from_micros, to_micros
 from policy_server.storage.mongo_server import Document
 from policy_server.storage.reading import revision_of
 
 LEGACY_TEXTS: Final = ("rego", "data", "dataConfig", "outputSchema", "exportConfig", "filename")
 _INLINE: Final = 500
-
-
-def policy_of(document: Mapping[str, object]) -> PolicyId:
-    """Read the policy that a document is about; missing parts are empty."""
-    parts = (document.get(part) for part in ("repository", "group", "name", "version"))
-    return PolicyId(*("" if part is None else str(part) for part in parts))
 
 
 def touched(policy: PolicyId, what: str, stamp: int, at: datetime) -> Document:
@@ -48,10 +43,10 @@ def touched(policy: PolicyId, what: str, stamp: int, at: datetime) -> Document:
     }
 
 
-def revision_document(made: Revision) -> tuple[Document, dict[str, bytes]]:
-    """Write a revision; return it with the contents that are kept apart."""
-    source, manifest = made.source, made.manifest
-    apart: dict[str, bytes] = {}
+def revision_document(made: Publication) -> tuple[Document, dict[str, bytes]]:
+    """Write a revision that has no number yet; return it with the contents that are kept apart."""
+    source, manifest = made.source, made.compiled.manifest
+    apart = {module_key(manifest.digest): made.compiled.wasm}
     texts = {
         "rego": source.rego,
         "source_data": source.data,
@@ -61,10 +56,10 @@ def revision_document(made: Revision) -> tuple[Document, dict[str, bytes]]:
         "export_config": source.export_config,
     }
     document = {
-        "number": made.number,
+        "number": 0,
         "digest": made.digest,
         "author": made.author,
-        "at": to_micros(made.created_at),
+        "at": to_micros(made.at),
         "dialect": str(source.dialect),
         "origin": source.origin,
         "module": manifest.digest,
@@ -137,9 +132,8 @@ def read_record(document: Document, contents: Mapping[str, bytes]) -> PolicyReco
     revision = read_revision(policy, history[-1], contents) if history else None
     failure = read_failure(document)
     state = standing(revision, failure)
-    return PolicyRecord(
-        policy, revision, bool(document.get("locked")), state, failure, from_micros(document["updated"])
-    )
+    updated, locked = from_micros(document["updated"]), bool(document.get("locked"))
+    return PolicyRecord(policy, revision, locked, state, failure, updated, document["stamp"])
 
 
 def failure_document(failure: Failure) -> Document:

@@ -2,15 +2,14 @@
 
 import re
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, TypeVar
 
-from policy_server.model.errors import AlreadyLocked, NotLocked, PolicyNotFound, StoreUnavailable
+from policy_server.model.change import Applied, Change
+from policy_server.model.errors import StoreUnavailable
 from policy_server.model.policy import (
-    CompiledPolicy,
-    Failure,
     Page,
     PolicyChanged,
     PolicyFilter,
@@ -33,28 +32,29 @@ from policy_server.storage.listing import (
     encode_cursor,
     fits,
     fold,
+    in_utc,
     no_revision,
     utc,
 )
-from policy_server.storage.mongo_contents import Contents, module_key
-from policy_server.storage.mongo_journal import STATE, Journal, Plan, key, order
-from policy_server.storage.mongo_micros import from_micros
+from policy_server.storage.mongo_changes import Drafts, history_of, need, turning
+from policy_server.storage.mongo_contents import Contents, Pieces, module_key
+from policy_server.storage.mongo_journal import STATE, Decide, Journal, key, order, policy_of
 from policy_server.storage.mongo_server import Document, MongoServer
 from policy_server.storage.mongo_stream import Stream
-from policy_server.storage.outbox import differing, event_row
-from policy_server.storage.shelf_mongo import MongoShelf, write_event
+from policy_server.storage.shelf_mongo import MongoShelf
+from policy_server.storage.single import Single
 
 T = TypeVar("T")
 
 _ID_FIELDS: Final = dict.fromkeys(("repository", "group", "name", "version"), 1)
-_SHOWN: Final = dict.fromkeys(("live", "locked", "failure", "updated"), 1)
+_SHOWN: Final = dict.fromkeys(("live", "locked", "failure", "updated", "stamp"), 1)
 _ACTIVE: Final = {"history": {"$slice": -1}, **_ID_FIELDS, **_SHOWN}
 _TRIES: Final = 20
 _NEEDLE: Final = 1000
 _MOST_KEPT: Final = 1000
 
 
-class MongoStore(Around):
+class MongoStore(Single, Around):
     """Implements ports.Store; safe for threads, for several processes, and for forks.
 
     Every change of a policy goes through the journal, which makes it whole.
@@ -64,7 +64,7 @@ class MongoStore(Around):
         """Take ``mongodb://…``; ``keep`` revisions of each policy stay, 1000 at most."""
         self._server = MongoServer(url)
         self._journal = Journal(self._server)
-        self._contents = Contents(self._server)
+        self._pieces = Pieces(self._server)
         super().__init__(lambda kind: MongoShelf(kind, self._server, self._journal))
         self._keep = min(max(keep, 1), _MOST_KEPT)
 
@@ -81,70 +81,33 @@ class MongoStore(Around):
 
     def changes(self, since: int) -> Sequence[PolicyChanged]:
         """Return the newest change of each policy and kind after ``since``, oldest first."""
-        with self._server.explained():
-            self._journal.settle()
+
+        def look() -> list[PolicyChanged]:
             found = self._server.policies.find({"stamp": {"$gt": since}}, {**_ID_FIELDS, "changes": 1})
-            told = [
-                PolicyChanged(documents.policy_of(document), what, stamp)
+            return [
+                PolicyChanged(policy_of(document), what, stamp)
                 for document in found
                 for what, stamp in document["changes"].items()
                 if stamp > since
             ]
-        return sorted(told, key=lambda change: change.stamp)
 
-    def publish(
-        self, draft: PolicySource, compiled: CompiledPolicy, *, data: str | None, digest: str, author: str, at: datetime
-    ) -> Revision:
-        """Make a new active revision unless the active one has this digest already."""
-        made = Revision(draft.id, 0, draft, compiled.manifest, data, digest, author, utc(at))
-        result = made
+        return sorted(self._read(look, several=True), key=lambda change: change.stamp)
 
-        def decide(known: Document | None, stamp: int) -> Plan | None:
-            nonlocal result
-            history = _history(known)
-            if history and history[-1]["digest"] == digest:
-                result = self._read_revision(draft.id, history[-1])
-                return None if known is None or known.get("failure") is None else _repaired(result, stamp, made)
-            result = replace(made, number=history[-1]["number"] + 1 if history else 1)
-            return self._new_revision(result, compiled.wasm, known, stamp)
-
-        self._change(draft.id, decide)
-        return result
-
-    def fail(self, policy: PolicyId, failure: Failure) -> None:
-        """Record why the newest source could not be published."""
-        failure = replace(failure, at=utc(failure.at))
-
-        def decide(known: Document | None, stamp: int) -> Plan:
-            changed = documents.touched(policy, "failed", stamp, failure.at)
-            changed["failure"] = documents.failure_document(failure)
-            if known is None or known.get("history") is None:
-                changed["history"] = []
-            event = _event(stamp, "failed", policy, known, changed=("failure",), at=failure.at)
-            return Plan({"$set": changed}, event=event)
-
-        self._change(policy, decide)
-
-    def delete(self, policy: PolicyId, *, actor: str = "", at: datetime | None = None) -> None:
-        """Remove a policy with everything that belongs to it; a small mark stays, so that all learn of it."""
-
-        def decide(known: Document | None, stamp: int) -> Plan:
-            found = _need(known, policy)
-            gone: Document = {"stamp": stamp, "live": False, "locked": False, "changes": {"deleted": stamp}}
-            gone |= {"history": [], "refs": []}
-            empty = dict.fromkeys((*documents.LEGACY_TEXTS, "failure", "nextDataRefreshTime"), "")
-            moment = from_micros(found["updated"]) if at is None else utc(at)
-            event = _event(stamp, "deleted", policy, None, actor=actor, at=moment)
-            update = {"$set": gone, "$unset": empty}
-            return Plan(update, release=found.get("refs", []), forget=True, event=event)
-
-        self._change(policy, decide)
+    def apply(self, changes: Iterable[Change]) -> Sequence[Applied]:
+        """Make all changes in one commit."""
+        contents = Contents(self._pieces)
+        drafts = Drafts(contents, self._keep)
+        with self._server.explained():
+            stamp = self._journal.settle() + 1
+            steps = [drafts.add(in_utc(change), stamp) for change in changes]
+            self._journal.change(steps, contents)
+        return [drafts.outcome(policy) for policy, _ in steps]
 
     def get(self, policy: PolicyId) -> PolicyRecord:
         """Return one policy."""
         return self._read(
             lambda: self._records(
-                [_need(self._server.policies.find_one({**key(policy), "live": True}, _ACTIVE), policy)]
+                [need(self._server.policies.find_one({**key(policy), "live": True}, _ACTIVE), policy)]
             )
         )[0]
 
@@ -152,31 +115,32 @@ class MongoStore(Around):
         """List policies ordered by id."""
         check_limit(limit)
         after = None if cursor is None else decode_cursor(cursor)
-        return self._read(lambda: self._page(wanted, limit, after))
+        return self._read(lambda: self._page(wanted, limit, after), several=True)
 
     def module(self, digest: str) -> bytes:
         """Return compiled bytes; KeyError when no revision refers to them."""
         name = module_key(digest)
         with self._server.explained():
-            found = self._contents.read([name])
+            found = self._pieces.read([name])
         if name not in found:
             raise KeyError(digest)
         return found[name]
 
     def lock(self, policy: PolicyId, at: datetime, *, actor: str = "") -> None:
         """Lock a policy that is not locked."""
-        self._turn(policy, utc(at), actor, locked=True)
+        self._turn(policy, turning(policy, utc(at), actor, locked=True))
 
     def unlock(self, policy: PolicyId, at: datetime, *, actor: str = "") -> None:
         """Unlock a policy that is locked."""
-        self._turn(policy, utc(at), actor, locked=False)
+        self._turn(policy, turning(policy, utc(at), actor, locked=False))
 
     def locks(self) -> frozenset[PolicyId]:
         """Return all locked policies."""
         with self._server.explained():
-            self._journal.settle()
+            # Nobody who asks for locks need wait for five thousand policies to be published.
+            self._journal.locks_are_settled()
             found = self._server.policies.find({"locked": True, "live": True}, _ID_FIELDS)
-            return frozenset(documents.policy_of(document) for document in found)
+            return frozenset(policy_of(document) for document in found)
 
     def foreign(self) -> Sequence[PolicySource]:
         """Return the policies that the original service left here and that were not taken over yet."""
@@ -251,7 +215,8 @@ class MongoStore(Around):
             used: set[str] = set()
             for document in self._server.policies.find({"live": True}, {"refs": 1}):
                 used.update(document.get("refs") or [])
-            self._contents.drop(set(self._contents.kept(before=stamp + 1)) - used, before=stamp + 1)
+            self._pieces.drop(set(self._pieces.kept(before=stamp + 1)) - used, before=stamp + 1)
+            self._journal.tidy(stamp)
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
@@ -262,58 +227,31 @@ class MongoStore(Around):
     def _kept(self, policy: PolicyId) -> list[Document]:
         with self._server.explained():
             self._journal.settle()
-            return _history(_need(self._server.policies.find_one(key(policy)), policy))
+            return history_of(need(self._server.policies.find_one(key(policy)), policy))
 
-    def _change(self, policy: PolicyId, decide: Callable[[Document | None, int], Plan | None]) -> None:
+    def _turn(self, policy: PolicyId, decide: Decide) -> None:
         with self._server.explained():
-            self._journal.change(policy, decide)
+            self._journal.change([(policy, decide)], Contents(self._pieces))
 
-    def _turn(self, policy: PolicyId, at: datetime, actor: str, *, locked: bool) -> None:
-        def decide(known: Document | None, stamp: int) -> Plan:
-            if bool(_need(known, policy).get("locked")) is locked:
-                raise AlreadyLocked if locked else NotLocked
-            what = "locked" if locked else "unlocked"
-            changed = documents.touched(policy, what, stamp, at)
-            event = _event(stamp, what, policy, known, changed=("locked",), actor=actor, at=at)
-            return Plan({"$set": {**changed, "locked": locked}}, event=event)
-
-        self._change(policy, decide)
-
-    def _new_revision(self, made: Revision, wasm: bytes, known: Document | None, stamp: int) -> Plan:
-        document, contents = documents.revision_document(made)
-        contents[module_key(made.manifest.digest)] = wasm
-        history = [*_history(known), document][-self._keep :]
-        refs = documents.refs_of(history)
-        before = [] if known is None else known.get("refs") or []
-        changed = documents.touched(made.id, "published", stamp, made.created_at)
-        update = {
-            "$set": {**changed, "failure": None, "refs": refs},
-            "$push": {"history": {"$each": [document], "$slice": -self._keep}},
-        }
-        parts = differing(documents.parts_of(_history(known)), documents.parts_of([document]))
-        event = _event(
-            stamp, "published", made.id, {"history": [document]}, changed=parts, actor=made.author, at=made.created_at
-        )
-        return Plan(update, contents, release=[ref for ref in before if ref not in refs], event=event)
-
-    def _read(self, look: Callable[[], T]) -> T:
-        """Look again while contents are exchanged under our eyes."""
+    def _read(self, look: Callable[[], T], *, several: bool = False) -> T:
+        """Look again while what is looked at is exchanged under our eyes: contents, or ``several`` documents."""
         with self._server.explained():
-            for _ in range(_TRIES):
-                self._journal.settle()
-                try:
-                    return look()
-                except KeyError:
-                    continue
+            for attempt in range(_TRIES):
+                stamp = self._journal.settle()
+                with suppress(KeyError):
+                    found = look()
+                    # Somebody who writes all the time must not keep others from reading.
+                    if not several or attempt == _TRIES - 1 or self._journal.stamp() == stamp:
+                        return found
         raise StoreUnavailable(f"{self._server.place} has lost contents of policies; restore a backup.")
 
     def _records(self, found: Sequence[Document]) -> list[PolicyRecord]:
-        wanted = {name for document in found for each in _history(document)[-1:] for name in documents.texts_of(each)}
-        contents = self._contents.read(wanted)
+        wanted = {name for document in found for each in history_of(document)[-1:] for name in documents.texts_of(each)}
+        contents = self._pieces.read(wanted)
         return [documents.read_record(document, contents) for document in found]
 
     def _read_revision(self, policy: PolicyId, revision: Document) -> Revision:
-        return documents.read_revision(policy, revision, self._contents.read(documents.texts_of(revision)))
+        return documents.read_revision(policy, revision, self._pieces.read(documents.texts_of(revision)))
 
     def _page(self, wanted: PolicyFilter, limit: int, after: PolicyId | None) -> Page:
         query = _query(wanted)
@@ -345,42 +283,3 @@ def _query(wanted: PolicyFilter) -> Document:
         # SECURITY: every character means itself, so that no pattern can keep the server busy.
         query["folded"] = {"$regex": re.escape(fold(wanted.name_contains[:_NEEDLE]))}
     return query
-
-
-def _repaired(active: Revision, stamp: int, made: Revision) -> Plan:
-    changed = documents.touched(active.id, "published", stamp, made.created_at)
-    event = _event(
-        stamp,
-        "published",
-        active.id,
-        {"history": [{"number": active.number}]},
-        changed=("failure",),
-        actor=made.author,
-        at=made.created_at,
-    )
-    return Plan({"$set": {**changed, "failure": None}}, event=event)
-
-
-def _event(
-    stamp: int,
-    what: str,
-    policy: PolicyId,
-    after: Document | None,
-    *,
-    at: datetime,
-    changed: tuple[str, ...] = (),
-    actor: str = "",
-) -> Document:
-    active = _history(after)[-1:]
-    number = active[0]["number"] if active else None
-    return write_event(event_row(stamp, what, policy, revision=number, changed=changed, actor=actor, at=at))
-
-
-def _history(known: Document | None) -> list[Document]:
-    return [] if known is None else known.get("history") or []
-
-
-def _need(known: Document | None, policy: PolicyId) -> Document:
-    if known is None or not known.get("live"):
-        raise PolicyNotFound(f"There is no policy {policy}.")
-    return known

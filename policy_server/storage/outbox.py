@@ -166,8 +166,8 @@ def changed_parts(before: Revision | None, after: Revision) -> tuple[str, ...]:
 
 
 def differing(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:
-    """Name the parts that are not equal, in the order of ``after``."""
-    return tuple(name for name, value in after.items() if value != before.get(name))
+    """Name the parts that are not equal, in the order of ``after``; if all are, another module was made of them."""
+    return tuple(name for name, value in after.items() if value != before.get(name)) or ("module",)
 
 
 def _parts(revision: Revision) -> dict[str, str | None]:

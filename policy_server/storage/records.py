@@ -5,7 +5,6 @@ from typing import Final, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, bindparam, func, select, tuple_
 
-from policy_server.model.errors import PolicyNotFound
 from policy_server.model.policy import (
     Failure,
     Page,
@@ -16,7 +15,7 @@ from policy_server.model.policy import (
     Revision,
     RevisionSummary,
 )
-from policy_server.storage.listing import PAGE_SIZE, encode_cursor, fold, no_revision, standing
+from policy_server.storage.listing import PAGE_SIZE, encode_cursor, fold, missing, no_revision, standing
 from policy_server.storage.reading import FIELDS, revision_of
 from policy_server.storage.tables import changes, documents, modules, policies, revisions
 
@@ -30,6 +29,14 @@ ID_COLUMNS: Final = (policies.c.repository, policies.c.policy_group, policies.c.
 BY_ID: Final = and_(*(column == bindparam(column.name) for column in ID_COLUMNS))
 """Chooses one policy; takes the parameters that ``key`` makes."""
 
+STAMP: Final = (
+    select(func.max(changes.c.stamp))
+    .where(*(changes.c[column.name] == column for column in ID_COLUMNS))
+    .scalar_subquery()
+    .label("stamp")
+)
+"""That of the newest change of the policy that a row is about."""
+
 _own = documents.alias("own")
 _effective = documents.alias("effective")
 _RECORDS: Final = select(
@@ -37,6 +44,7 @@ _RECORDS: Final = select(
     *(column.label(f"revision_{column.name}") for column in revisions.c),
     _own.c.size.label("own_size"),
     _effective.c.size.label("effective_size"),
+    STAMP,
 ).select_from(
     policies.outerjoin(revisions, (revisions.c.policy_id == policies.c.id) & (revisions.c.number == policies.c.active))
     .outerjoin(_own, _own.c.digest == revisions.c.source_data)
@@ -64,11 +72,6 @@ def key(policy: PolicyId) -> dict[str, str]:
 def policy_of(row: RowMapping) -> PolicyId:
     """Read the policy that a row names."""
     return PolicyId(row["repository"], row["policy_group"], row["name"], row["version"])
-
-
-def missing(policy: PolicyId) -> PolicyNotFound:
-    """Say that there is no such policy."""
-    return PolicyNotFound(f"There is no policy {policy}.")
 
 
 def read_record(connection: Connection, policy: PolicyId) -> PolicyRecord:
@@ -182,7 +185,7 @@ def _records(connection: Connection, rows: Sequence[RowMapping]) -> list[PolicyR
         failure = _failure(row)
         state = standing(revision, failure)
         locked = row["locked_at"] is not None
-        found.append(PolicyRecord(policy_of(row), revision, locked, state, failure, row["updated_at"]))
+        found.append(PolicyRecord(policy_of(row), revision, locked, state, failure, row["updated_at"], row["stamp"]))
     return found
 
 

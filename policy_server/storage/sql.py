@@ -1,16 +1,15 @@
 """The store that keeps everything in an SQL database: SQLite or PostgreSQL."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from policy_server.model.change import Applied, Change
 from policy_server.model.errors import SettingsError
 from policy_server.model.policy import (
-    CompiledPolicy,
-    Failure,
     Page,
     PolicyChanged,
     PolicyFilter,
@@ -24,15 +23,16 @@ from policy_server.model.refresh import RefreshState
 from policy_server.storage import bookkeeping, records, writing
 from policy_server.storage.around import Around
 from policy_server.storage.connections import Database
-from policy_server.storage.listing import KEEP, check_limit, decode_cursor, utc, utc_or_none
+from policy_server.storage.listing import KEEP, check_limit, decode_cursor, in_utc, utc
 from policy_server.storage.migrations.schema import check_schema, upgrade
 from policy_server.storage.shelf_sql import SqlShelf
+from policy_server.storage.single import Single
 from policy_server.storage.sqlite import SqliteFile
 
 SQLITE: Final = "sqlite:///"
 
 
-class SqlStore(Around):
+class SqlStore(Single, Around):
     """Implements ports.Store; safe for threads, for several processes, and for forks.
 
     Every method is one transaction. Nothing is opened before the first one,
@@ -59,24 +59,10 @@ class SqlStore(Around):
         with self._database.reading() as connection:
             return records.read_changes(connection, since)
 
-    def publish(
-        self, draft: PolicySource, compiled: CompiledPolicy, *, data: str | None, digest: str, author: str, at: datetime
-    ) -> Revision:
-        """Make a new active revision unless the active one has this digest already."""
-        made = Revision(draft.id, 0, draft, compiled.manifest, data, digest, author, utc(at))
+    def apply(self, changes: Iterable[Change]) -> Sequence[Applied]:
+        """Make all changes in one transaction."""
         with self._database.writing() as connection:
-            return writing.publish(connection, made, compiled.wasm, keep=self._keep)
-
-    def fail(self, policy: PolicyId, failure: Failure) -> None:
-        """Record why the newest source could not be published."""
-        failure = replace(failure, at=utc(failure.at))
-        with self._database.writing() as connection:
-            writing.fail(connection, policy, failure)
-
-    def delete(self, policy: PolicyId, *, actor: str = "", at: datetime | None = None) -> None:
-        """Remove a policy with everything that belongs to it."""
-        with self._database.writing() as connection:
-            writing.remove(connection, policy, utc_or_none(at), actor)
+            return [writing.apply(connection, in_utc(change), keep=self._keep) for change in changes]
 
     def get(self, policy: PolicyId) -> PolicyRecord:
         """Return one policy."""

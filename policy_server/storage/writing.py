@@ -7,17 +7,18 @@ stamps become visible in their order.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, RowMapping, delete, exists, insert, or_, select, update
 
+from policy_server.model.change import Applied, Change, Publication, Refusal, Removal
 from policy_server.model.errors import AlreadyLocked, NotLocked
-from policy_server.model.policy import Failure, PolicyId, Revision
-from policy_server.storage.listing import fold
+from policy_server.model.policy import Failure, PolicyId
+from policy_server.storage.listing import check_seen, fold, missing
 from policy_server.storage.outbox import differing, event_row
-from policy_server.storage.records import BY_ID, chunks, key, missing, read_record
+from policy_server.storage.records import BY_ID, STAMP, chunks, key
 from policy_server.storage.tables import changes, documents, events, modules, policies, refreshes, revisions, stamps
 
 _ACTIVE: Final = (
@@ -28,6 +29,8 @@ _ACTIVE: Final = (
         policies.c.failure_code,
         policies.c.updated_at,
         revisions.c.digest,
+        revisions.c.module,
+        STAMP,
     )
     .select_from(
         policies.outerjoin(
@@ -39,12 +42,6 @@ _ACTIVE: Final = (
 _BUMP: Final = update(stamps).values(stamp=stamps.c.stamp + 1).returning(stamps.c.stamp)
 _CONTENTS: Final = (revisions.c.module, revisions.c.source_data, revisions.c.data)
 _PARTS: Final = ("rego", "data", "data_config", "output_schema", "export_config")
-_NO_FAILURE: Final[Mapping[str, None]] = {
-    "failure_code": None,
-    "failure_message": None,
-    "failure_at": None,
-    "failure_source_digest": None,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,51 +54,70 @@ class _About:
     changed: tuple[str, ...] = ()
 
 
-def publish(connection: Connection, made: Revision, wasm: bytes, *, keep: int) -> Revision:
-    """Keep ``made`` under the next number, unless the active revision has its digest."""
-    known = _find(connection, made.id)
-    if known is not None and known["digest"] == made.digest:
-        if known["failure_code"] is not None:
-            _update(connection, made.id, {**_NO_FAILURE, "updated_at": made.created_at})
-            about = _About(made.author, made.created_at, known["active"], ("failure",))
-            _announce(connection, made.id, "published", about)
-        return read_record(connection, made.id).revision or made
-    policy_id = _insert(connection, made.id, made.created_at) if known is None else known["id"]
+def apply(connection: Connection, change: Change, *, keep: int) -> Applied:
+    """Make one change; ``keep`` revisions stay. ChangedMeanwhile, PolicyNotFound."""
+    known = _find(connection, change.id)
+    check_seen(change.id, change.seen, 0 if known is None else known["stamp"])
+    if isinstance(change, Publication):
+        return _publish(connection, change, known, keep)
+    if isinstance(change, Refusal):
+        _refuse(connection, change, known)
+    else:
+        _remove(connection, change, known)
+    return Applied(None, is_new=True)
+
+
+def _publish(connection: Connection, change: Publication, known: RowMapping | None, keep: int) -> Applied:
+    """Keep a revision under the next number, unless the active one is this already."""
+    module = change.compiled.manifest.digest
+    if known is not None and (known["digest"], known["module"]) == (change.digest, module):
+        if known["failure_code"] is not None and change.failure is None:
+            _update(connection, change.id, {**_failure(None), "updated_at": change.at})
+            about = _About(change.author, change.at, known["active"], ("failure",))
+            _announce(connection, change.id, "published", about)
+        return Applied(known["active"], is_new=False)
+    policy_id = _insert(connection, change.id, change.at) if known is None else known["id"]
     number = 1 if known is None or known["active"] is None else known["active"] + 1
-    row = {**_row(made, number), **_keep_contents(connection, made, wasm)}
+    row = {**_row(change, number), **_keep_contents(connection, change)}
     changed = differing(_active_parts(connection, policy_id), {part: row[part] for part in _PARTS})
     connection.execute(insert(revisions), {**row, "policy_id": policy_id})
-    _update(connection, made.id, {**_NO_FAILURE, "active": number, "updated_at": made.created_at})
+    _update(connection, change.id, {**_failure(change.failure), "active": number, "updated_at": change.at})
     _drop_revisions(connection, policy_id, up_to=number - keep)
-    _announce(connection, made.id, "published", _About(made.author, made.created_at, number, changed))
-    return replace(made, number=number)
+    _announce(connection, change.id, "published", _About(change.author, change.at, number, changed))
+    return Applied(number, is_new=True)
 
 
-def fail(connection: Connection, policy: PolicyId, failure: Failure) -> None:
+def _refuse(connection: Connection, change: Refusal, known: RowMapping | None) -> None:
     """Record a failure on a policy that is there or is made by it."""
-    known = _find(connection, policy)
+    at = change.failure.at
     if known is None:
-        _insert(connection, policy, failure.at)
-    values = {
+        _insert(connection, change.id, at)
+    _update(connection, change.id, {**_failure(change.failure), "updated_at": at})
+    active = None if known is None else known["active"]
+    _announce(connection, change.id, "failed", _About("", at, active, ("failure",)))
+
+
+def _remove(connection: Connection, change: Removal, known: RowMapping | None) -> None:
+    """Delete a policy with everything that belongs to it."""
+    if known is None:
+        raise missing(change.id)
+    _drop_revisions(connection, known["id"], up_to=None)
+    connection.execute(delete(policies).where(policies.c.id == known["id"]))
+    connection.execute(delete(refreshes).filter_by(**key(change.id)))
+    connection.execute(delete(changes).filter_by(**key(change.id)))
+    at = known["updated_at"] if change.at is None else change.at
+    _announce(connection, change.id, "deleted", _About(change.actor, at, None))
+
+
+def _failure(failure: Failure | None) -> dict[str, object]:
+    if failure is None:
+        return dict.fromkeys(("failure_code", "failure_message", "failure_at", "failure_source_digest"))
+    return {
         "failure_code": failure.code,
         "failure_message": failure.message,
         "failure_at": failure.at,
         "failure_source_digest": failure.source_digest,
-        "updated_at": failure.at,
     }
-    _update(connection, policy, values)
-    active = None if known is None else known["active"]
-    _announce(connection, policy, "failed", _About("", failure.at, active, ("failure",)))
-
-
-def remove(connection: Connection, policy: PolicyId, at: datetime | None, actor: str) -> None:
-    """Delete a policy with everything that belongs to it."""
-    known = _need(connection, policy)
-    _drop_revisions(connection, known["id"], up_to=None)
-    connection.execute(delete(policies).where(policies.c.id == known["id"]))
-    connection.execute(delete(refreshes).filter_by(**key(policy)))
-    connection.execute(delete(changes).filter_by(**key(policy)))
-    _announce(connection, policy, "deleted", _About(actor, known["updated_at"] if at is None else at, None))
 
 
 def lock(connection: Connection, policy: PolicyId, at: datetime, actor: str) -> None:
@@ -161,13 +177,13 @@ def _announce(connection: Connection, policy: PolicyId, what: str, about: _About
     connection.execute(insert(events), event)
 
 
-def _row(made: Revision, number: int) -> dict[str, object]:
-    source, manifest = made.source, made.manifest
+def _row(made: Publication, number: int) -> dict[str, object]:
+    source, manifest = made.source, made.compiled.manifest
     return {
         "number": number,
         "digest": made.digest,
         "author": made.author,
-        "created_at": made.created_at,
+        "created_at": made.at,
         "dialect": str(source.dialect),
         "origin": source.origin,
         "source_digest": manifest.source_digest,
@@ -182,11 +198,11 @@ def _row(made: Revision, number: int) -> dict[str, object]:
     }
 
 
-def _keep_contents(connection: Connection, made: Revision, wasm: bytes) -> dict[str, str | None]:
+def _keep_contents(connection: Connection, made: Publication) -> dict[str, str | None]:
     """Keep the module and the documents, equal ones once; return the columns that refer to them."""
-    digest = made.manifest.digest
+    digest = made.compiled.manifest.digest
     if connection.execute(select(modules.c.digest).filter_by(digest=digest)).first() is None:
-        connection.execute(insert(modules), {"digest": digest, "wasm": wasm})
+        connection.execute(insert(modules), {"digest": digest, "wasm": made.compiled.wasm})
     own = _keep_document(connection, made.source.data)
     effective = own if made.data == made.source.data else _keep_document(connection, made.data)
     return {"module": digest, "source_data": own, "data": effective}

@@ -34,6 +34,12 @@ def answers(server: Server, worker_calls: int = 8) -> list[object]:
     return [requests.post(address, timeout=30).json() for _ in range(worker_calls)]
 
 
+def standing(server: Server) -> tuple[str, int]:
+    """Return which commit the server says it has, and how many policies of it were new."""
+    state = requests.get(f"{server.url}/v1/git/policies", timeout=10).json()
+    return state["commit"], state["published"]
+
+
 def test_a_push_with_a_hook_reaches_all_workers(new_server: Callable[..., Server], work: Work, daemon: Daemon) -> None:
     """A hook has the new commit fetched at once, by whichever worker follows the repository."""
     work.write("g/n/1.0", "package g.n\n\nn := 1\n")
@@ -49,8 +55,7 @@ def test_a_push_with_a_hook_reaches_all_workers(new_server: Callable[..., Server
         hook = requests.post(f"{server.url}/v1/git/policies/hook", headers={"X-Gitlab-Token": "h00k"}, timeout=10)
         assert hook.status_code == 202
         wait_until(lambda n=n: answers(server) == [{"n": n}] * 8, "every worker answers with the new policy")
-        state = requests.get(f"{server.url}/v1/git/policies", timeout=10).json()
-        assert (state["commit"], state["published"]) == (commit, 1)
+        wait_until(lambda commit=commit: standing(server) == (commit, 1), "the state names the commit")
 
     metrics = requests.get(f"{server.url}/metrics", timeout=10).text
     assert 'policy_git_syncs_total{repository="policies",result="success"} 3.0' in metrics

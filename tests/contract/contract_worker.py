@@ -16,6 +16,7 @@ from contract_samples import NOON, compiled, later, refresh, source
 
 from policy_server.events.deliverer import Deliverer
 from policy_server.events.webhooks import Webhooks
+from policy_server.model.change import Publication
 from policy_server.model.policy import Failure, PolicyId
 from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
@@ -60,6 +61,24 @@ def write(store: Store, name: str, count: str) -> None:
         say(stamp=store.stamp())
         (store.unlock if number % 2 else store.lock)(policy, NOON)
         say(stamp=store.stamp())
+
+
+def batches(store: Store, count: str) -> None:
+    """Publish eight policies at once, again and again; tell after each."""
+    for number in range(int(count)):
+        mark = f"b{number}"
+        store.apply(
+            Publication(
+                source=source(PolicyId("batch", "g", f"n{place}", "1"), mark=mark, data="{}"),
+                compiled=compiled(f"{mark}-{place}"),
+                data=data_of(mark),
+                digest=mark,
+                author="w",
+                at=NOON,
+            )
+            for place in range(8)
+        )
+        say(batch=number)
 
 
 def race(store: Store, name: str, count: str) -> None:
@@ -135,6 +154,7 @@ def lines() -> Iterator[str]:
 TASKS = {
     "stream": stream,
     "write": write,
+    "batches": batches,
     "race": race,
     "claim": claim,
     "deliver": deliver,

@@ -8,6 +8,7 @@ import pytest
 
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.policy import Policy
+from policy_server.model.change import Publication
 from policy_server.model.errors import (
     InvalidModule,
     PolicyLocked,
@@ -105,6 +106,39 @@ def test_a_new_revision_is_swapped_in_and_the_old_one_unloaded(store: Away, cata
 
     assert answering(catalog) == b"two"
     assert old.closed
+
+
+def test_policies_that_were_published_together_are_swapped_together(store: Away) -> None:
+    """While one of them is loaded aside, all of the old ones answer; then all of the new ones do."""
+    ids = [PolicyId("r", "g", f"n{number}", "1") for number in range(4)]
+    seen: list[set[bytes]] = []
+
+    def answers() -> set[bytes]:
+        return {cast("Loaded", catalog.find(each).policy).wasm for each in ids}
+
+    def watch(wasm: bytes, revision: Revision) -> Policy:
+        if catalog.loaded() == len(ids):
+            seen.append(answers())
+        return load(wasm, revision)
+
+    def publish_all(wasm: bytes) -> None:
+        manifest = Manifest(wasm.decode(), "s", "1", Dialect.V1, ("g/n",))
+        made = CompiledPolicy(wasm, manifest)
+        store.apply(
+            Publication(source=PolicySource(each, "x"), compiled=made, data=None, digest="d", author="t", at=AT)
+            for each in ids
+        )
+
+    catalog = Catalog(store, watch, lambda: AT)
+    publish_all(b"one")
+    catalog.sync()
+    answers()
+    publish_all(b"two")
+
+    catalog.sync()
+
+    assert seen == [{b"one"}] * len(ids)
+    assert answers() == {b"two"}
 
 
 def test_a_revision_that_does_not_load_leaves_the_last_good_one(store: Away, catalog: Catalog) -> None:

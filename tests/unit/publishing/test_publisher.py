@@ -1,13 +1,15 @@
 """Whatever is published is whole, and what fails changes nothing."""
 
 import threading
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from policy_server.model.audit import AuditFilter
+from policy_server.model.change import Applied, Change
 from policy_server.model.errors import (
     CompileError,
     InvalidSource,
@@ -18,6 +20,7 @@ from policy_server.model.errors import (
     ToolkitMissing,
 )
 from policy_server.model.policy import CompiledPolicy, PolicyId, PolicyRecord, PolicySource, PolicyState
+from policy_server.publishing.batch import Prepared
 from policy_server.publishing.digest import source_digest
 from policy_server.publishing.publisher import SourcePublisher
 from policy_server.publishing.turns import Turns
@@ -278,7 +281,7 @@ def test_the_older_of_two_writers_does_not_win(store: MemoryStore, compiler) -> 
                 waiting.set()
             return super().alone(policy)
 
-    publisher = SourcePublisher(store, Slow(), lambda: AT, lambda: None, turns=Watched(store, lambda: AT))
+    publisher = SourcePublisher(store, Slow(), lambda: AT, lambda: None, turns=Watched())
     first = threading.Thread(target=publisher.publish, args=(replace(SOURCE, rego="slow"),), kwargs={"author": "1"})
     first.start()
     assert begun.wait(10)
@@ -290,49 +293,72 @@ def test_the_older_of_two_writers_does_not_win(store: MemoryStore, compiler) -> 
     assert (active.number, active.source.rego, compiler.compiled) == (2, "quick", ["slow", "quick"])
 
 
-@pytest.mark.parametrize("write", ["publish", "publish_data", "delete"])
-def test_writers_in_other_processes_are_waited_for(store: MemoryStore, compiler, publisher, write: str) -> None:
-    """Between reading and writing a revision nobody else writes, so no change is undone."""
+class Raced(MemoryStore):
+    """A store in which another process is faster, as often as it is told to be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.races: list[Callable[[], object]] = []
+
+    def apply(self, changes: Iterable[Change]) -> Sequence[Applied]:
+        """Let another process write first."""
+        if self.races:
+            self.races.pop()()
+        return super().apply(changes)
+
+
+@pytest.mark.parametrize("write", ["publish", "publish_data", "delete", "publish_all"])
+def test_whoever_comes_second_decides_again(compiler, write: str) -> None:
+    """What another process does between reading and writing a revision is never undone unseen."""
+    store = Raced()
+    publisher = SourcePublisher(store, compiler, lambda: AT, lambda: None)
     publisher.publish(SOURCE, author="me")
-    held = f"publish:{ID}"
-    store.acquire(held, "other", until=AT + timedelta(hours=1), at=AT)
-    pauses: list[float] = []
+    seen: list[bool] = []
 
-    def wait(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 3:
-            store.release(held, "other")
+    def look(record: PolicyRecord | None) -> None:
+        assert record is not None
+        seen.append(record.locked)
 
-    turns = Turns(store, lambda: AT, wait=wait)
-    second = SourcePublisher(store, compiler, lambda: AT, lambda: None, turns=turns)
-    arguments = {"publish": (replace(SOURCE, data="{}"),), "publish_data": (ID, "{}"), "delete": (ID,)}[write]
-    getattr(second, write)(*arguments, author="me")
+    store.races = [lambda: store.lock(ID, AT)]
+    if write == "publish_all":
+        newer = replace(SOURCE, data="{}")
+        batch = [Prepared(ID, lambda: (newer, publisher.compile(newer)))]
+        publisher.publish_all(batch, [], [], author="me")
+        seen = [False, True]
+    else:
+        arguments = {"publish": (replace(SOURCE, data="{}"),), "publish_data": (ID, "{}"), "delete": (ID,)}[write]
+        getattr(publisher, write)(*arguments, author="me", condition=look)
 
-    assert len(pauses) == 3
-    assert store.acquire(held, "anybody", until=AT, at=AT)  # the lease was given back
-
-
-def test_a_writer_that_never_ends_is_reported(store: MemoryStore, compiler) -> None:
-    """Waiting has an end, and nothing was written."""
-    store.acquire(f"publish:{ID}", "other", until=AT + timedelta(hours=1), at=AT)
-    turns = Turns(store, lambda: AT, wait=lambda _seconds: None)
-
-    with pytest.raises(StoreUnavailable, match=r"writing r/g/n/1\.0"):
-        SourcePublisher(store, compiler, lambda: AT, lambda: None, turns=turns).publish(SOURCE, author="me")
+    assert seen[-1] is True
+    if write == "delete":
+        assert [change.what for change in store.changes(0)] == ["deleted"]
+    else:
+        record = store.get(ID)
+        assert record.revision is not None
+        assert (record.revision.number, record.revision.data, record.locked) == (2, "{}", True)
 
 
-def test_the_lease_of_a_crashed_writer_runs_out(store: MemoryStore, compiler) -> None:
-    """The next one only waits as long as the lease lasts."""
-    store.acquire(f"publish:{ID}", "crashed", until=AT + timedelta(seconds=20), at=AT)
-    now = [AT]
+def test_two_processes_that_make_the_same_policy_make_two_revisions(compiler) -> None:
+    """Of a policy that is new to both, the second becomes revision 2, and history shows both."""
+    store = Raced()
+    one, two = (SourcePublisher(store, compiler, lambda: AT, lambda: None) for _ in range(2))
+    store.races = [lambda: two.publish(replace(SOURCE, rego="theirs"), author="2")]
 
-    def wait(seconds: float) -> None:
-        now[0] += timedelta(seconds=seconds)
+    one.publish(replace(SOURCE, rego="mine"), author="1")
 
-    turns = Turns(store, lambda: now[0], wait=wait)
-    SourcePublisher(store, compiler, lambda: AT, lambda: None, turns=turns).publish(SOURCE, author="me")
+    assert [(each.number, each.author) for each in store.revisions(ID, limit=9)] == [(2, "1"), (1, "2")]
 
-    assert store.get(ID).state is PolicyState.READY
+
+def test_trying_again_has_an_end(compiler) -> None:
+    """A policy that others change all the time is an error, and nothing was written."""
+    store = Raced()
+    publisher = SourcePublisher(store, compiler, lambda: AT, lambda: None)
+    publisher.publish(SOURCE, author="me")
+    store.races = [lambda: store.unlock(ID, AT), lambda: store.lock(ID, AT)] * 100
+
+    with pytest.raises(StoreUnavailable, match="Others write all the time"):
+        publisher.publish(replace(SOURCE, data="{}"), author="me")
+    assert [each.number for each in store.revisions(ID, limit=9)] == [1]
 
 
 def test_data_that_does_not_load_is_found_at_publish(store: MemoryStore, compiler) -> None:

@@ -116,7 +116,6 @@ def test_a_store_that_is_away_is_waited_for(root: Path, write, toolkit, publishe
     store = Away()
     write("g/n/1.0")
     publisher._store = store
-    publisher._turns._leases = store
     feed = FolderFeed([("repo", root)], publisher, store, poll=0.05)
     with watching(feed, store) as looking:
         looking.until(lambda: feed.status().state is State.DEGRADED)

@@ -1,13 +1,14 @@
 """What is pushed to a Git repository becomes policies, and what happens to it there happens to them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from git_server import Daemon, Work, git
 
-from policy_server.model.errors import Busy, PolicyNotFound, ToolkitMissing
+from policy_server.model.change import Applied, Change
+from policy_server.model.errors import Busy, PolicyNotFound, StoreUnavailable, ToolkitMissing
 from policy_server.model.git import GitCondition
 from policy_server.model.policy import CompiledPolicy, PolicyFilter, PolicyId, PolicySource, PolicyState
 from policy_server.model.status import State
@@ -72,6 +73,45 @@ def test_a_policy_that_is_not_touched_keeps_its_revision_and_commit(feed: GitFee
 
     assert (state.counts.published, state.counts.unchanged) == (1, 1)
     assert (store.get(ID).revision.number, store.get(ID).revision.source.origin[-40:]) == (1, first)
+
+
+def test_a_commit_is_made_as_a_whole_or_not_at_all(feed: GitFeed, work: Work, store: MemoryStore) -> None:
+    """New, changed, broken and deleted policies of a commit are one change of the store."""
+    for name in ("changed", "broken", "gone"):
+        work.write(f"g/{name}/1.0")
+    work.push()
+    feed.sync()
+    before = store.stamp()
+    work.write("g/changed/1.0", "package g.changed\n\nn := 2\n")
+    work.write("g/broken/1.0", "package g.broken\n\nn := }\n")
+    work.write("g/new/1.0")
+    work.remove("g/gone/1.0")
+    work.push()
+    applied: list[int] = []
+    apply = store.apply
+
+    def away(_changes: object) -> list[Applied]:
+        raise StoreUnavailable
+
+    def count(changes: Iterable[Change]) -> Sequence[Applied]:
+        done = apply(changes)
+        applied.append(len(done))
+        return done
+
+    store.apply = away  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        feed.sync()
+    assert store.stamp() == before
+
+    store.apply = count  # type: ignore[method-assign]
+    state = feed.sync()
+
+    assert applied == [4]
+    assert store.stamp() == before + 4
+    counts = state.counts
+    assert (counts.published, counts.failed, counts.deleted, counts.unchanged) == (2, 1, 1, 0)
+    told = {(change.id.name, change.what) for change in store.changes(before)}
+    assert told == {("changed", "published"), ("new", "published"), ("broken", "failed"), ("gone", "deleted")}
 
 
 def test_a_restart_publishes_nothing(make_feed: Feed, daemon: Daemon, work: Work, store: MemoryStore) -> None:

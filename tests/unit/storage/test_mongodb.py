@@ -14,6 +14,7 @@ from database_servers import free_port, mongodb_url, start_mongodb, stop
 from pymongo import MongoClient
 
 from policy_server.model.auto_import import AutoImport
+from policy_server.model.change import Publication, Refusal
 from policy_server.model.errors import InvalidParameter, PolicyNotFound, SettingsError, StoreUnavailable, ValueNotFound
 from policy_server.model.policy import (
     CompiledPolicy,
@@ -52,10 +53,23 @@ def store(url: str) -> Iterator[Store]:
 
 def publish(store: Store, mark: str = "a", policy: PolicyId = POLICY) -> None:
     """Publish something with contents that are kept apart."""
-    wasm = b"\0asm" + mark.encode() * 50
+    store.apply([publication(mark, policy)])
+
+
+def batch(store: Store, *, beside: bool) -> None:
+    """Change several policies at once; ``beside``: as if that were too big for a document."""
+    if beside:
+        store._journal._batches._inline = 0  # type: ignore[attr-defined]
+    changes = [publication("d"), Refusal(replace(POLICY, name="refused"), Failure("c", "m", NOON, "d"))]
+    store.apply([*changes, *(publication("e", replace(POLICY, name=f"n{number}")) for number in range(3))])
+
+
+def publication(mark: str, policy: PolicyId = POLICY) -> Publication:
+    """Make a publication of something with contents that are kept apart."""
     manifest = Manifest(f"module-{mark}", "s", "1.22.2", Dialect.V1, ("g/n",))
     source = PolicySource(policy, f"package g.n # {mark * 1000}", data='{"x": "' + mark * 1000 + '"}')
-    store.publish(source, CompiledPolicy(wasm, manifest), data=source.data, digest=mark, author="ada", at=NOON)
+    compiled = CompiledPolicy(b"\0asm" + mark.encode() * 50, manifest)
+    return Publication(source=source, compiled=compiled, data=source.data, digest=mark, author="ada", at=NOON)
 
 
 ACTS: list[Callable[[Store], object]] = [
@@ -63,8 +77,10 @@ ACTS: list[Callable[[Store], object]] = [
     lambda store: store.lock(POLICY, NOON),
     lambda store: store.fail(POLICY, Failure("c", "m", NOON, "d")),
     lambda store: store.delete(POLICY),
+    lambda store: batch(store, beside=False),
+    lambda store: batch(store, beside=True),
 ]
-NAMES = ["publish", "lock", "fail", "delete"]
+NAMES = ["publish", "lock", "fail", "delete", "batch", "batch-beside"]
 
 
 def everything(store: Store) -> object:
@@ -126,7 +142,7 @@ def test_a_writer_killed_before_its_commit_changed_nothing(
 
     assert everything(store) == before
     act(store)
-    assert store.stamp() == 2
+    assert store.stamp() == (6 if act in ACTS[4:] else 2)
 
 
 @pytest.mark.parametrize("act", ACTS, ids=NAMES)
@@ -157,7 +173,9 @@ def test_what_a_killed_writer_left_is_tidied_up(url: str, store: Store, monkeypa
     """Contents without a revision go; those of revisions stay."""
     publish(store)
     kill_in(monkeypatch, "_commit", lambda: publish(store, "b"))
+    kill_in(monkeypatch, "_commit", lambda: batch(store, beside=True))
     assert store.module("module-b")
+    assert store.module("module-e")
 
     publish(store, "c")
     store.tidy()
@@ -166,6 +184,7 @@ def test_what_a_killed_writer_left_is_tidied_up(url: str, store: Store, monkeypa
         store.module("module-b")
     everything(store)
     client: MongoClient[Document] = MongoClient(url)
+    assert client.get_default_database()["policy_server_batches"].count_documents({}) == 0
     assert len(client.get_default_database()["policy_server_contents"].distinct("digest")) == 2 * 3
     client.close()
 

@@ -1,0 +1,160 @@
+"""Several policies that are published as one: a commit of a Git repository."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from policy_server.audit.journal import Journal
+from policy_server.model.change import Change, Publication, Refusal, Removal
+from policy_server.model.errors import PolicyServerError, PublishError
+from policy_server.model.policy import CompiledPolicy, Failure, PolicyId, PolicyRecord, PolicySource
+from policy_server.ports import Clock, Store
+from policy_server.publishing.digest import revision_digest, source_digest
+from policy_server.publishing.standing import current_data, digest_of, failure_of, is_known, record_of, stamp_of
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A source that was checked, compiled and proven aside.
+
+    ``load`` reads both again, because those of five thousand policies would fill the
+    memory. It is called while the store is being written, and must not use it.
+    """
+
+    id: PolicyId
+    load: Callable[[], tuple[PolicySource, CompiledPolicy]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A source that cannot be published; ``digest`` tells it from others."""
+
+    id: PolicyId
+    error: PolicyServerError
+    digest: str
+
+
+@dataclass(slots=True)
+class Published:
+    """What became of a batch; ``refused`` are those whose failure is new, ``unfit`` those that failed only now."""
+
+    published: dict[PolicyId, int] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    unfit: list[Refused] = field(default_factory=list)
+    deleted: list[PolicyId] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A revision to be: ``data`` is what was fetched, None when it is the source's own."""
+
+    prepared: Prepared
+    before: str | None
+    digest: str
+    data: str | None
+    seen: int
+    is_new: bool
+
+
+class Batch:
+    """Decides what is to be written, and writes it in one go; repeatable when somebody else came first."""
+
+    def __init__(
+        self, store: Store, journal: Journal, clock: Clock, prove: Callable[[bytes, str | None], None]
+    ) -> None:
+        """Take the collaborators; ``prove`` raises InvalidSource when a module does not load with its data."""
+        self._store = store
+        self._journal = journal
+        self._clock = clock
+        self._prove = prove
+
+    def write(
+        self, prepared: Sequence[Prepared], refused: Sequence[Refused], gone: Sequence[PolicyId], *, author: str
+    ) -> Published:
+        """Write all of it; ChangedMeanwhile when one of the policies was changed since it was looked at."""
+        done = Published()
+        plans = [self._plan(item, done) for item in prepared]
+        planned = [plan for plan in plans if plan is not None]
+        wrong = [self._failure(item, done) for item in (*refused, *done.unfit)]
+        failures = [failure for failure in wrong if failure is not None]
+        found = {policy: record_of(self._store, policy) for policy in gone}
+        removals = {policy: record for policy, record in found.items() if record is not None}
+        if planned or failures or removals:
+            with self._recorded(planned, done.refused, removals, author):
+                applied = self._store.apply(self._changes(planned, failures, removals, author))
+            numbers = [made.number or 0 for made in applied[: len(planned)]]
+            done.published = {plan.prepared.id: number for plan, number in zip(planned, numbers, strict=True)}
+        done.deleted = list(removals)
+        return done
+
+    @contextmanager
+    def _recorded(
+        self,
+        planned: Sequence[_Planned],
+        refused: Sequence[Refused],
+        removals: Mapping[PolicyId, PolicyRecord],
+        author: str,
+    ) -> Iterator[None]:
+        """Write down each change before any is made."""
+        note = partial(self._journal.change, actor=author)
+        with ExitStack() as stack:
+            for plan in planned:
+                if plan.is_new:
+                    stack.enter_context(note("publish", plan.prepared.id, before=plan.before, after=plan.digest))
+            for policy, record in removals.items():
+                stack.enter_context(note("delete", policy, before=digest_of(record)))
+            for each in refused:
+                self._journal.note("publish", each.id, actor=author, outcome=each.error.slug, after=each.digest)
+            yield
+
+    def _plan(self, prepared: Prepared, done: Published) -> _Planned | None:
+        """Decide about a source; None when it is what answers already, or does not load with what was fetched."""
+        source, compiled = prepared.load()
+        before = record_of(self._store, prepared.id)
+        active = None if before is None else before.revision
+        data = current_data(source, active, source.data)
+        digest = revision_digest(source, data)
+        is_new = active is None or active.digest != digest
+        if not is_new and before is not None and before.failure is None:
+            return None
+        fetched = None if data == source.data else data
+        if is_new and fetched is not None:
+            try:
+                self._prove(compiled.wasm, fetched)
+            except PublishError as error:
+                done.unfit.append(Refused(prepared.id, error, source_digest(source)))
+                return None
+        return _Planned(prepared, digest_of(before), digest, fetched, stamp_of(before), is_new)
+
+    def _failure(self, refused: Refused, done: Published) -> Refusal | None:
+        """Write down a failure unless it is known."""
+        failure: Failure = failure_of(refused.error, refused.digest, self._clock())
+        record = record_of(self._store, refused.id)
+        if record is not None and is_known(record.failure, failure):
+            return None
+        done.refused.append(refused)
+        return Refusal(refused.id, failure, stamp_of(record))
+
+    def _changes(
+        self,
+        planned: Sequence[_Planned],
+        failures: Sequence[Refusal],
+        removals: Mapping[PolicyId, PolicyRecord],
+        author: str,
+    ) -> Iterator[Change]:
+        at = self._clock()
+        for plan in planned:
+            source, compiled = plan.prepared.load()
+            yield Publication(
+                source=source,
+                compiled=compiled,
+                data=source.data if plan.data is None else plan.data,
+                digest=plan.digest,
+                author=author,
+                at=at,
+                seen=plan.seen,
+            )
+        yield from failures
+        for policy, record in removals.items():
+            yield Removal(id=policy, actor=author, at=at, seen=record.stamp)
