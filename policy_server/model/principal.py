@@ -65,7 +65,7 @@ def parse_grant(text: str) -> Grant:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who asks; ``name`` says how we know them: ``token:ci``, ``jwt:alice``, ``cert:CN=gateway``."""
+    """Somebody who asks; ``name`` says how we know them: ``token:ci``, ``jwt/corp:alice``, ``cert:CN=gateway``."""
 
     name: str
     grants: tuple[Grant, ...]

@@ -13,10 +13,10 @@ from pymongo.change_stream import CollectionChangeStream
 from policy_server.model.errors import StoreUnavailable
 from policy_server.storage.mongo_server import Document, MongoServer
 
-_AWAIT: Final = 0.4
+_AWAIT: Final = 0.3
 """Seconds that the server waits for a commit before it says that there was none."""
 
-_ANSWER: Final = 0.7
+_ANSWER: Final = 0.6
 """Seconds that any answer is waited for; with the next one this keeps the end within a second of ``stop``."""
 
 _CLOSING: Final = 0.2
