@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from policy_server.builtins import cache, did, ocm, proof, storage, task
+from policy_server.builtins import signer as signing
 from policy_server.builtins.adapter import adapted
 from policy_server.builtins.adapter_file import read_adapters, wrong_name
 from policy_server.builtins.declare import ANY, Builtin, OnFailure
@@ -96,6 +97,7 @@ def _neighbours(wanted: Extensions) -> tuple[Builtin, ...]:
         *did.functions(resolver),
         *task.functions(tasks),
         *proof.functions(signer, invalid_is_false=wanted.invalid_is_false),
+        *signing.functions(signer),
         *ocm.functions(Ocm(_link(wanted, "OCM service", wanted.ocm_url, "POLICY_OCM_URL"))),
         *storage.functions(wanted.values),
     )

@@ -7,6 +7,7 @@ are no algorithms here.
 
 import hmac
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NoReturn, cast
@@ -77,14 +78,26 @@ def read_compact(token: str) -> Compact:
 
 
 def read_members(content: bytes) -> dict[str, Json]:
-    """Read a JSON object in UTF-8; ValueError when it is none, or has a member twice (RFC 7515, 4)."""
-    try:
-        found = json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_refuse)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    """Read a JSON object in UTF-8; ValueError when it is none, or as ``read_json``."""
+    found = read_json(content)
     if not isinstance(found, dict):
         raise ValueError("it is no JSON object")  # noqa: TRY004 - the caller knows one error
     return found
+
+
+def read_json(content: bytes) -> Json:
+    """Read a JSON text in UTF-8.
+
+    Raises:
+        ValueError: it is none, has a member twice (RFC 7515, 4), half a character, or a number beyond all doubles.
+    """
+    try:
+        found = json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_refuse, parse_float=_double)
+        if b"\\u" in content:
+            json.dumps(found, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return cast(Json, found)
 
 
 def decode(text: str) -> bytes:
@@ -184,6 +197,13 @@ def _once(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     if len(made) < len(pairs):
         raise ValueError("a member is there twice")
     return made
+
+
+def _double(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError("a number is too large")
+    return value
 
 
 def _refuse(name: str) -> NoReturn:

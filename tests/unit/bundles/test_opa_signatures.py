@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from bundle_samples import OPA_FILES, opa_signed, pem, private, public_jwk, token
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy_server.bundles.opa_archive import pack, unpack
@@ -199,6 +199,7 @@ JSON = st.recursive(
 NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=5)
 
 
+@settings(deadline=None)
 @given(JSON, st.booleans())
 def test_spelling_does_not_matter(document: object, escaped: bool) -> None:
     """Order, white space and escapes of a document."""
@@ -208,6 +209,7 @@ def test_spelling_does_not_matter(document: object, escaped: bool) -> None:
     assert json.loads(canonical(plain)) == document
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, st.binary(max_size=20), min_size=1, max_size=4), st.data())
 def test_every_change_of_files_is_noticed(files: dict[str, bytes], data: st.DataObject) -> None:
     """One more, one less, one renamed, one changed."""

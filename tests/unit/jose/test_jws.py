@@ -6,7 +6,7 @@ import json
 import pytest
 from bundle_samples import KINDS, pem, private, public_jwk
 from cryptography.hazmat.primitives import serialization
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jws as other
 from joserfc.jwk import JWKRegistry, OctKey
@@ -105,6 +105,7 @@ def test_what_is_no_token_is_refused(token: str) -> None:
         jws.read_compact(token)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(KINDS), st.data())
 def test_every_changed_bit_is_noticed(kind: str, data: st.DataObject) -> None:
     """In the header, the payload or the signature."""
