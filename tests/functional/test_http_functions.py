@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from neighbours_server import Neighbours
+from neighbours_server import TRUSTED, Neighbours
 from sd_jwt_issuer import AT, BOUND, HOLDER, ISSUER, bind, digest, disclosure, issue, present
 from wsgi_client import Answer, Client
 
@@ -296,6 +296,20 @@ signed := signer.add_vc_proof(input.options, {"vct": "urn:example:id"})
     assert good.json["signed"].endswith("~")
     assert bad.status == 500
     assert [each.json["group"] for each in neighbours.requests] == [""]
+
+
+def test_a_policy_trusts_whom_a_trust_list_knows(program: Callable[..., Program], neighbours: Neighbours) -> None:
+    """The rule of docs/functions.md."""
+    page = (Path(__file__).parents[2] / "docs" / "functions.md").read_text(encoding="utf-8")
+    rule = page.partition("trusted if {")[2].partition("```")[0]
+    server = program(TRAIN_ADDR=f"{neighbours.url}/tcr/v1")
+    server.publish(
+        "trusting", f"package xfsc.trusting\n\nimport rego.v1\n\ndefault trusted := false\n\ntrusted if {{{rule}"
+    )
+
+    answers = [server.ask("trusting", {"issuer": each}).json for each in (TRUSTED, "did:web:stranger.example.com")]
+
+    assert answers == [{"trusted": True}, {"trusted": False}]
 
 
 def test_a_function_of_the_operator_is_one_like_the_others(
