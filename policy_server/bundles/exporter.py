@@ -93,10 +93,12 @@ def signing_key(record: PolicyRecord) -> SigningKey:
         document, _ = read_object(text, file=EXPORT_CONFIG)
     except InvalidSource as error:
         raise ExportConfigInvalid(f"cannot unmarshal policy export configuration: {error.message}") from error
-    namespace, key = document.get("namespace", ""), document.get("key", "")
-    if not isinstance(namespace, str) or not isinstance(key, str):
-        raise ExportConfigInvalid("cannot unmarshal policy export configuration: namespace and key must be texts")
-    return SigningKey(namespace, key)
+    namespace, key, group = document.get("namespace", ""), document.get("key", ""), document.get("group")
+    if not isinstance(namespace, str) or not isinstance(key, str) or not isinstance(group, str | None):
+        raise ExportConfigInvalid(
+            "cannot unmarshal policy export configuration: namespace, key and group must be texts"
+        )
+    return SigningKey(namespace, key, group)
 
 
 def _file_name(policy: PolicyId, ending: str) -> str:

@@ -69,13 +69,16 @@ class RemoteSigner:
         self._client = client
 
     def public_key(self, key: SigningKey) -> Jwk:
-        """Ask for the JWK and pass it through."""
-        return self._ask("GET", f"/v1/jwk/{quote(key.namespace, safe='')}/{quote(key.key, safe='')}")
+        """Ask for the JWK and pass it through; newer signers look for the group in the body, although it is a GET."""
+        path = f"/v1/jwk/{quote(key.namespace, safe='')}/{quote(key.key, safe='')}"
+        return self._ask("GET", path, _group(key) or None)
 
     def sign(self, key: SigningKey, digest: bytes) -> bytes:
         """Have a digest signed."""
         data = base64.b64encode(digest).decode()
-        answer = self._ask("POST", "/v1/sign", {"key": key.key, "namespace": key.namespace, "data": data})
+        answer = self._ask(
+            "POST", "/v1/sign", {"key": key.key, "namespace": key.namespace, "data": data, **_group(key)}
+        )
         signature = answer.get("signature")
         try:
             signed = base64.b64decode(signature, validate=True) if isinstance(signature, str) else b""
@@ -191,6 +194,10 @@ def _object(text: str) -> Jwk:
     if not isinstance(document, dict):
         raise TypeError(type(document).__name__)
     return cast(Jwk, document)
+
+
+def _group(key: SigningKey) -> JsonObject:
+    return {} if key.group is None else {"group": key.group}
 
 
 def _header(key: str) -> JsonObject:

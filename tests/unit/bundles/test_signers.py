@@ -51,6 +51,19 @@ def test_the_signer_service_is_asked_as_the_original_asks(httpserver: HTTPServer
     }
 
 
+def test_a_group_of_keys_is_named_where_the_policy_names_one(httpserver: HTTPServer) -> None:
+    """Signers of version 2 want it: in the body, also of the GET request."""
+    httpserver.expect_request("/v1/sign").respond_with_json({"signature": "eA=="})
+    httpserver.expect_request("/v1/jwk/n/k").respond_with_json({"kty": "EC"})
+    signer, key = remote(httpserver.url_for("")), SigningKey("n", "k", "")
+
+    signer.sign(key, b"x")
+    signer.public_key(key)
+
+    first, second = (json.loads(request.data) for request, _ in httpserver.log)
+    assert (first, second) == ({"key": "k", "namespace": "n", "data": "eA==", "group": ""}, {"group": ""})
+
+
 def test_a_refusal_of_the_signer_is_passed_on(httpserver: HTTPServer) -> None:
     """With its status and its words."""
     with pytest.raises(SigningFailed, match=r"^error getting key: no such key$") as caught:
