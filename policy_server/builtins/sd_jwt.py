@@ -5,18 +5,22 @@ Source of the rules: RFC 9901 and draft-ietf-oauth-sd-jwt-vc.
 
 import json
 from collections.abc import Collection
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from policy_server.builtins.call import Call
 from policy_server.builtins.declare import OBJECT, builtin
 from policy_server.builtins.options import ANY, NUMBER, TEXT, TEXTS, check_options
 from policy_server.builtins.options import OBJECT as MEMBERS
-from policy_server.jose.credential import Binding, Expected, verify
-from policy_server.jose.jws import ASYMMETRIC, read_members
-from policy_server.jose.keys import Jwk, PublicKey, read_keys
-from policy_server.jose.sd_jwt import read_sd_jwt
 from policy_server.model.errors import BuiltinFailed, UnusableKey
 from policy_server.model.values import Json, JsonObject
+
+if TYPE_CHECKING:
+    from policy_server.jose.credential import Binding, Expected
+    from policy_server.jose.keys import Jwk, PublicKey
+
+# ruff: noqa: PLC0415
+# PERF: cryptography takes 20 to 40 ms to import, each start of a command and a worker imports this module, and few
+# policies read SD-JWTs.
 
 _OPTIONS: Final = {
     "key": ANY,
@@ -42,6 +46,9 @@ def sd_jwt_decode(_: Call, token: str) -> JsonObject:
     Raises:
         BuiltinFailed: code ``argument``: it is no SD-JWT, or breaks one of the rules of RFC 9901, 7.1.
     """
+    from policy_server.jose.jws import read_members
+    from policy_server.jose.sd_jwt import read_sd_jwt
+
     try:
         found = read_sd_jwt(token)
         bound = found.key_binding
@@ -67,6 +74,9 @@ def sd_jwt_verify(call: Call, token: str, options: JsonObject) -> JsonObject:
     Raises:
         BuiltinFailed: code ``argument``: the options cannot be used. A token is never at fault for that.
     """
+    from policy_server.jose.credential import verify
+    from policy_server.jose.sd_jwt import read_sd_jwt
+
     expected = _expected(call, options)
     try:
         found = read_sd_jwt(token)
@@ -81,7 +91,9 @@ def sd_jwt_verify(call: Call, token: str, options: JsonObject) -> JsonObject:
     }
 
 
-def _expected(call: Call, options: JsonObject) -> Expected:
+def _expected(call: Call, options: JsonObject) -> "Expected":
+    from policy_server.jose.credential import Expected
+
     check_options(options, _OPTIONS, needed=("key",))
     binding = options.get("key_binding")
     types = options.get("vct")
@@ -101,7 +113,9 @@ def _expected(call: Call, options: JsonObject) -> Expected:
     )
 
 
-def _binding(options: JsonObject) -> Binding:
+def _binding(options: JsonObject) -> "Binding":
+    from policy_server.jose.credential import Binding
+
     check_options(options, _BINDING, needed=("aud", "nonce"))
     return Binding(
         cast(str, options["aud"]),
@@ -112,6 +126,8 @@ def _binding(options: JsonObject) -> Binding:
 
 
 def _algorithms(options: JsonObject) -> Collection[str]:
+    from policy_server.jose.jws import ASYMMETRIC
+
     named = cast("list[str]", options.get("algorithms", sorted(ASYMMETRIC)))
     if unknown := sorted(set(named) - ASYMMETRIC):
         raise BuiltinFailed(
@@ -120,8 +136,10 @@ def _algorithms(options: JsonObject) -> Collection[str]:
     return named
 
 
-def _keys(value: Json) -> list[tuple[Jwk, PublicKey]]:
+def _keys(value: Json) -> "list[tuple[Jwk, PublicKey]]":
     """Read the issuer's keys: PEM, or a JWK or JWK Set as an object or a text; PEM has no ``kid`` to be compared."""
+    from policy_server.jose.keys import read_keys
+
     if not isinstance(value, str | dict):
         raise BuiltinFailed("the option key must be a text or an object", code="argument")
     try:
