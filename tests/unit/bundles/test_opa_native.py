@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from policy_server.model.policy import PolicyId
 ROOT = Path(__file__).parents[3]
 OPA = Path(os.environ.get("BENCH_CACHE") or ROOT / ".cache" / "bench") / "bin" / "opa"
 POLICY = PolicyId("r", "g", "p", "1.0")
+WHITE = ["", " ", "\n\t"]
 
 pytestmark = pytest.mark.skipif(not OPA.is_file(), reason=f"there is no {OPA}: scripts/bench fetches it")
 
@@ -115,6 +117,37 @@ def test_we_verify_what_opa_signs(signed: Path, kind: str) -> None:
         Verification(public_pem(kind, "stranger").encode()).check(files)
     with pytest.raises(BundleUnverified, match="not the file"):
         Verification(public_pem(kind).encode()).check({**files, "p.rego": b"package g.p\n\nallow := false\n"})
+
+
+def test_we_hash_every_document_as_opa_does(tmp_path: Path) -> None:
+    """Five hundred at random: all kinds of numbers, letters and depths, in one signature."""
+    dice = random.Random(2026)
+    letters = [*map(chr, range(32)), *'"\\\\/<>&aé😀\u007f\u2028\u2029\ue000\uffee ']
+    numbers = ["0", "-0", "1.50", "1E5", "1e-7", "123456789012345678901234567890", "0.1", "-1.0e+2"]
+
+    def text() -> str:
+        plain = "".join(dice.choices(letters, k=dice.randrange(6)))
+        return json.dumps(plain, ensure_ascii=dice.random() < 0.5)
+
+    def document(depth: int) -> str:
+        kind = dice.randrange(6 if depth else 4)
+        if kind < 4:
+            return (text, lambda: dice.choice(numbers), lambda: dice.choice(["true", "false", "null"]), text)[kind]()
+        parts = [document(depth - 1) for _ in range(dice.randrange(5))]
+        if kind == 4:
+            return f"[{' , '.join(parts)}]"
+        return f"{{{','.join(f'{text()}:{dice.choice(WHITE)}{each}' for each in parts)}}}"
+
+    (tmp_path / "src").mkdir()
+    (tmp_path / "key.pem").write_text(pem("P-256"))
+    for number in range(500):
+        (tmp_path / "src" / f"d{number}").mkdir()
+        (tmp_path / "src" / f"d{number}" / "data.json").write_text(document(4))
+
+    files = sign(tmp_path / "src", "../key.pem", "ES256")
+
+    assert len(files) == 501
+    Verification(public_pem("P-256").encode()).check(files)
 
 
 def test_we_verify_what_opa_signs_with_a_secret_and_a_scope(signed: Path) -> None:
