@@ -35,6 +35,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "SIGNER_ADDR": "signer_url",
     "DID_RESOLVER_ADDR": "did_resolver_url",
     "OCM_ADDR": "ocm_url",
+    "TRAIN_ADDR": "train_url",
     "NATS_ADDR": "nats_url",
     "NATS_SUBJECT": "nats_subject",
 }

@@ -155,6 +155,12 @@ class ExchangeSettings(AccessSettings):
         "The OCM service behind the `ocm` functions; `OCM_ADDR` is read too.",
         default="",
     )
+    train_url: str = setting(
+        "Extension functions",
+        notation.URL,
+        "TRAIN's trusted content resolver behind the `train` functions, with `/tcr/v1`; `TRAIN_ADDR` is read too.",
+        default="",
+    )
     neighbour_timeout: float = setting(
         "Extension functions",
         notation.duration(0.01, 600),

@@ -58,8 +58,13 @@ _LISTING: Final = (
 _EXPORT: Final = (
     Param("format", "`signed` (as without it), or `opa` for a .tar.gz that OPA loads."),
     Param("wasm", "Put the compiled module into OPA's bundle, too.", "boolean"),
+    Param("signed", "Sign OPA's bundle, as OPA verifies it.", "boolean"),
+    Param("scope", "The scope that OPA's bundle is signed for."),
 )
-_BUNDLE: Final = ("application/zip", "multipart/form-data")
+_IMPORT: Final = (
+    Param("policy", "Which policy an OPA bundle is, if its manifest does not say: repository/group/name/version."),
+)
+_BUNDLE: Final = ("application/zip", "application/gzip", "multipart/form-data")
 _JSON: Final = ("application/json",)
 _FEED: Final = (
     Param("cursor", "The next_cursor of the answer before; without it from the oldest event that is kept."),
@@ -177,7 +182,7 @@ ROUTES: Final = (
     Route("GET", f"{_POLICY}/export", Exports, "export", "The policy as a signed bundle, or as OPA's.", "Bundles", "",
           _SERVICE, None, "application/zip", _EXPORT, faults=(400, 403, 404, 500, 503)),
     Route("POST", "/v1/policy/import", Imports, "import", "Import a signed bundle.", "Bundles", "", _SERVICE,
-          models.ImportedPolicy, accepts=_BUNDLE, faults=(400, 403, 409, 413, 422, 500, 503)),
+          models.ImportedPolicy, params=_IMPORT, accepts=_BUNDLE, faults=(400, 403, 409, 413, 422, 500, 503)),
     Route("GET", "/v1/policy/import/config", AutoImports, "auto_imports", "Show what is imported on a schedule.",
           "Bundles", "", _SERVICE, models.AutoImportList, faults=(503,)),
     Route("POST", "/v1/policy/import/config", AutoImports, "save_auto_import", "Import a bundle on a schedule.",

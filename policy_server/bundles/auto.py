@@ -106,7 +106,7 @@ class AutoImporter:
     def _import(self, config: AutoImport) -> str | None:
         """Fetch and import; returns what went wrong."""
         try:
-            answer = self._client.fetch("GET", config.url, headers={"Accept": "application/zip"})
+            answer = self._client.fetch("GET", config.url, headers={"Accept": "application/zip, application/gzip"})
             if answer.status != 200:
                 raise FetchError(f"The bundle was answered with status {answer.status} instead of 200.")
             self._importer.bring(answer.body)
