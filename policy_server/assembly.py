@@ -29,6 +29,7 @@ from policy_server.engine.explaining import Explainer
 from policy_server.engine.policy import Policy
 from policy_server.engine.proving import Proof
 from policy_server.engine.results import Results, ServiceCache, StoreCache
+from policy_server.engine.traced import TracedEvaluator
 from policy_server.engine.versions import Versions
 from policy_server.exchange import Exchange, managed
 from policy_server.extending import extensions
@@ -54,6 +55,7 @@ from policy_server.sources.git_requests import GitRequests
 from policy_server.storage.opening import open_store
 from policy_server.toolkit.location import bundled_root, find_toolkit
 from policy_server.toolkit.toolkit import Toolkit
+from policy_server.tracing import spans
 from policy_server.wasm.module import ModuleCache
 
 _HOUR = 3600.0
@@ -129,7 +131,7 @@ class Assembly:
     @cached_property
     def evaluator(self) -> Evaluator:
         """Answers questions."""
-        return Evaluator(self.catalog)
+        return Evaluator(self.catalog) if spans.tracer is None else TracedEvaluator(self.catalog)
 
     @cached_property
     def explainer(self) -> Explainer:

@@ -26,6 +26,7 @@ from policy_server.publishing.config import config_digest, parse_config
 from policy_server.publishing.document import explain
 from policy_server.refresh.fetch import fetch
 from policy_server.refresh.schedule import failed, first, is_due, succeeded
+from policy_server.tracing.spans import span
 
 AUTHOR: Final = "refresh"
 _PAGE: Final = 200
@@ -143,11 +144,12 @@ class Refresher:
 
     def _fetched(self, policy: PolicyId, config: DataConfig, state: RefreshState) -> RefreshState:
         try:
-            text = fetch(self._client, config)
-            current = _config(self._record(policy))
-            if current is None or config_digest(current) != state.config_digest:
-                return state
-            self._publisher.publish_data(policy, text, author=AUTHOR)
+            with span("data.refresh", {"policy.id": str(policy)}):
+                text = fetch(self._client, config)
+                current = _config(self._record(policy))
+                if current is None or config_digest(current) != state.config_digest:
+                    return state
+                self._publisher.publish_data(policy, text, author=AUTHOR)
         except PolicyNotFound:
             return state
         except (FetchError, TargetRefused, InvalidSource) as error:
