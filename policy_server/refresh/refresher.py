@@ -41,7 +41,8 @@ class Refresher:
 
     ``retry`` is the first pause in seconds after a failure. A lease for each
     policy makes sure that its data is fetched by one process at a time,
-    whoever asked for it.
+    whoever asked for it. ``seen`` is told of every fetch: the policy, whether it went
+    well, and when it ended.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Refresher:
         clock: Clock,
         *,
         retry: float = 5.0,
+        seen: Callable[[str, bool, datetime], None] = lambda _policy, _ok, _at: None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Take the collaborators; nothing is read or fetched yet."""
@@ -60,6 +62,7 @@ class Refresher:
         self._client = client
         self._clock = clock
         self._retry = retry
+        self._seen = seen
         self._chance = chance
         self._stamp: int | None = None
 
@@ -153,7 +156,9 @@ class Refresher:
         except PolicyNotFound:
             return state
         except (FetchError, TargetRefused, InvalidSource) as error:
+            self._seen(str(policy), False, self._clock())  # noqa: FBT003 - whether it went well
             return self._failed(policy, config, state, error)
+        self._seen(str(policy), True, self._clock())  # noqa: FBT003 - as above
         content = text.encode()
         digest = hashlib.sha256(content).hexdigest()
         log.log(

@@ -378,3 +378,18 @@ def test_each_fetch_is_a_trace(refresher: Refresher, publisher, source: HTTPServ
     assert (second.parent, second.failure) == (None, FetchError.slug)
     assert recorder.children(first) == recorder.children(second) == ["GET"]
     assert "geheim" not in str([each.attributes for each in recorder.spans])
+
+
+def test_who_counts_hears_of_every_fetch(publisher, store, source: HTTPServer, time) -> None:
+    """Of which policy, and whether it went well."""
+    heard: list[tuple[str, bool]] = []
+    client = GuardedClient(NetworkGuard(["127.0.0.1/32"]))
+    refresher = Refresher(store, publisher, client, time, seen=lambda policy, ok, _at: heard.append((policy, ok)))
+    source.expect_ordered_request("/d").respond_with_data('{"x": 1}')
+    source.expect_ordered_request("/d").respond_with_data("no JSON")
+    publisher.publish(scheduled(source.url_for("/d")), author="me")
+
+    refresher.run_due(time())
+    refresher.run_due(time.pass_by(60))
+
+    assert heard == [(str(ID), True), (str(ID), False)]
