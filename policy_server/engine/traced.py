@@ -7,7 +7,7 @@ from policy_server.builtins.call import Memo
 from policy_server.engine.catalog import Ready
 from policy_server.engine.evaluator import Evaluator
 from policy_server.model.decision import Decision, Question
-from policy_server.tracing.spans import Value, span
+from policy_server.tracing.spans import Value, recorded, span
 
 
 class TracedEvaluator(Evaluator):
@@ -18,6 +18,8 @@ class TracedEvaluator(Evaluator):
 
     def answer(self, ready: Ready, question: Question, memo: Memo | None = None) -> Decision:
         """Evaluate one question as a span; raises as `decide` does."""
+        if not recorded():
+            return super().answer(ready, question, memo)
         if not question.id:
             # Known before, so that the span of a failure has it, too.
             question = replace(question, id=str(uuid.uuid4()))

@@ -1,12 +1,14 @@
 """Spans belong together, say what failed, and nothing that is secret."""
 
+from dataclasses import replace
+
 import pytest
 from span_recorder import Recorder
 
 from policy_server.model.errors import BuiltinFailed, FetchError
 from policy_server.tracing import spans
 from policy_server.tracing.spans import NOTHING, around, asking, span
-from policy_server.tracing.trace import here
+from policy_server.tracing.trace import Trace, here
 
 
 def test_spans_in_each_other_belong_to_one_trace(recorder: Recorder) -> None:
@@ -64,6 +66,24 @@ def test_asking_somebody_is_a_span_of_the_current_trace_only(recorder: Recorder)
         "server.port": 8443,
     }
     assert recorder.named("GET").attributes == {"http.request.method": "GET"}
+
+
+def test_parts_of_what_is_not_sampled_are_no_spans(recorder: Recorder) -> None:
+    """They would not be sent; about somebody else's span the sampler decides."""
+    left_out = Trace("a" * 32, "b" * 16, sampled=False, span=object())
+    for place, begun in (
+        (left_out, False),
+        (replace(left_out, span=None), True),
+        (replace(left_out, sampled=True), True),
+    ):
+        before = here.set(place)
+        try:
+            with span("part") as part, asking("GET", "http://h.test/") as asked:
+                pass
+        finally:
+            here.reset(before)
+
+        assert (part is not NOTHING, asked is not NOTHING) == (begun, begun)
 
 
 def test_nothing_is_wrapped_where_nothing_is_recorded() -> None:
