@@ -21,6 +21,7 @@ R = TypeVar("R")
 
 Value = str | bool | int | float
 STATUS: Final = "http.response.status_code"
+_LONGEST_HOST: Final = 255
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -125,7 +126,9 @@ def asking(method: str, url: str) -> AbstractContextManager[Span]:
     attributes: dict[str, Value] = {"http.request.method": method}
     try:
         parts = urlsplit(url)
-        attributes |= {"url.scheme": parts.scheme, "server.address": parts.hostname or ""}
+        # A text that cannot be written as UTF-8 would cost the whole batch it is in.
+        host = (parts.hostname or "")[:_LONGEST_HOST].encode(errors="replace").decode()
+        attributes |= {"url.scheme": parts.scheme, "server.address": host}
         attributes["server.port"] = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         pass  # whoever sends it says what is wrong with it

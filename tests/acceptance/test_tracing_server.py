@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -146,6 +147,17 @@ def test_a_collector_that_is_away_is_told_and_costs_nothing(start: Callable[...,
 
     stopped(server)
     assert 1 <= server.log().count("Failed to export spans batch") <= 2
+
+
+def test_a_server_without_the_extra_says_so_and_answers(start: Callable[..., Server], tmp_path: Path) -> None:
+    """With what to install; the variable may be there for others."""
+    (tmp_path / "sitecustomize.py").write_text("import sys\n\nsys.modules['opentelemetry'] = None\n")
+
+    server = start("http://127.0.0.1:9", {"PYTHONPATH": str(tmp_path)})
+
+    assert ask(server).status_code == 200
+    assert "the extra otel is not installed (pip install 'policy-server[otel]')" in server.log()
+    stopped(server)
 
 
 @pytest.mark.parametrize(

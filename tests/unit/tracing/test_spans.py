@@ -56,6 +56,8 @@ def test_asking_somebody_is_a_span_of_the_current_trace_only(recorder: Recorder)
         pass
     with span("broken"), asking("GET", "http://[::1"):
         pass
+    with span("odd"), asking("PUT", f"http://{'h' * 300}\ud800.test/"), asking("POST", "http://\ud800.test/"):
+        pass
 
     asked = recorder.named("HTTP")
     assert alone is NOTHING
@@ -66,6 +68,8 @@ def test_asking_somebody_is_a_span_of_the_current_trace_only(recorder: Recorder)
         "server.port": 8443,
     }
     assert recorder.named("GET").attributes == {"http.request.method": "GET"}
+    assert recorder.named("PUT").attributes["server.address"] == "h" * 255
+    assert recorder.named("POST").attributes["server.address"] == "?.test"
 
 
 def test_parts_of_what_is_not_sampled_are_no_spans(recorder: Recorder) -> None:
