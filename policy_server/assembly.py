@@ -23,12 +23,14 @@ from policy_server.builtins.network import allowed_for, settled_registry
 from policy_server.builtins.opa import NETWORK
 from policy_server.builtins.registry import Registry
 from policy_server.compiler.compiler import RegoCompiler
+from policy_server.compiler.measured import MeasuredCompiler
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
 from policy_server.engine.policy import Policy
 from policy_server.engine.proving import Proof
 from policy_server.engine.results import Results, ServiceCache, StoreCache
+from policy_server.engine.traced import TracedEvaluator
 from policy_server.engine.versions import Versions
 from policy_server.exchange import Exchange, managed
 from policy_server.extending import extensions
@@ -40,7 +42,7 @@ from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
 from policy_server.pexip.answers import Answers, Observation, Outcome, Route
 from policy_server.pexip.kinds import RequestKind
-from policy_server.ports import Store
+from policy_server.ports import Compiler, Store
 from policy_server.publishing.publisher import SourcePublisher
 from policy_server.publishing.rehearsal import Rehearsal
 from policy_server.publishing.renewal import Renewal
@@ -55,9 +57,11 @@ from policy_server.sources.git_requests import GitRequests
 from policy_server.storage.opening import open_store
 from policy_server.toolkit.location import bundled_root, find_toolkit
 from policy_server.toolkit.toolkit import Toolkit
+from policy_server.tracing import spans
 from policy_server.wasm.module import ModuleCache
 
 _HOUR = 3600.0
+_GAUGES = 5.0
 log = logging.getLogger(__name__)
 
 
@@ -122,6 +126,11 @@ class Assembly:
         return RegoCompiler(self.toolkit, self.registry.declarations(), self.registry.unavailable())
 
     @cached_property
+    def _measured(self) -> Compiler:
+        """The same, counted."""
+        return MeasuredCompiler(self.compiler, self.metrics.workings.compiled)
+
+    @cached_property
     def catalog(self) -> Catalog:
         """The policies that are ready to run."""
         settings = self.settings
@@ -130,7 +139,7 @@ class Assembly:
     @cached_property
     def evaluator(self) -> Evaluator:
         """Answers questions."""
-        return Evaluator(self.catalog)
+        return Evaluator(self.catalog) if spans.tracer is None else TracedEvaluator(self.catalog)
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -157,7 +166,7 @@ class Assembly:
     @cached_property
     def publisher(self) -> SourcePublisher:
         """The one door for all writers."""
-        return SourcePublisher(self.store, self.compiler, now, self.catalog.wake, prove=Proof(self._load_text))
+        return SourcePublisher(self.store, self._measured, now, self.catalog.wake, prove=Proof(self._load_text))
 
     @cached_property
     def renewal(self) -> Renewal:
@@ -167,7 +176,7 @@ class Assembly:
     @cached_property
     def rehearsal(self) -> Rehearsal:
         """Publishing without its end."""
-        return Rehearsal(self.compiler, Proof(self._load_text), self._test)
+        return Rehearsal(self._measured, Proof(self._load_text), self._test)
 
     @cached_property
     def schemas(self) -> OutputSchemas:
@@ -185,7 +194,8 @@ class Assembly:
             deadline=settings.refresh_timeout,
             max_bytes=settings.refresh_max_bytes,
         )
-        return Refresher(self.store, self.publisher, client, now, retry=settings.refresh_retry)
+        seen = self.metrics.workings.refreshed
+        return Refresher(self.store, self.publisher, client, now, retry=settings.refresh_retry, seen=seen)
 
     @cached_property
     def exchange(self) -> Exchange:
@@ -354,6 +364,7 @@ class Assembly:
         self._start("results", self.results.run)
         if background:
             self._start("background", self.background.supervise)
+            self._start("gauges", self._measure)
 
     def close(self) -> None:
         """Stop the threads and give everything back; safe to repeat."""
@@ -378,12 +389,22 @@ class Assembly:
 
     def _rehearse(self, source: PolicySource) -> None:
         """Compile and load, and keep nothing."""
-        Proof(self._load_text)(self.compiler.compile(source).wasm, source.data)
+        Proof(self._load_text)(self._measured.compile(source).wasm, source.data)
 
     def _start(self, name: str, run: Callable[[threading.Event], None]) -> None:
         thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def _measure(self, halt: threading.Event) -> None:
+        """Note, every few seconds, what this worker has loaded and how it is doing."""
+        workings = self.metrics.workings
+        while not halt.wait(_GAUGES):
+            workings.engine(*self.catalog.usage())
+            workings.condition(
+                degraded=self.catalog.status().state is State.DEGRADED,
+                acting=self.background.status().message == ACTING,
+            )
 
     def _refresh(self, halt: threading.Event) -> None:
         while not halt.wait(self.settings.refresh_poll):

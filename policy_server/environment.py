@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from policy_server.tracing.wanted import obstacle
+
 PREFIX: Final = "POLICY_"
 CONFIG_FILE: Final = "POLICY_CONFIG_FILE"
 
@@ -100,6 +102,9 @@ def warnings(environ: Mapping[str, str]) -> list[str]:
         found.append(f"{_GIT_INTERVAL} has no effect without {CLONE_URL}")
     if not environ.get(MONGO):
         found += [f"{name} has no effect without {MONGO}" for name in _MONGO_PARTS if _is_on(name, environ)]
+    untraced = obstacle(environ)
+    if untraced is not None:
+        found.append(untraced)
     return found
 
 

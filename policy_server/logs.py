@@ -14,6 +14,8 @@ from typing import Any, Final, TextIO
 import orjson
 import structlog
 
+from policy_server.tracing import trace
+
 Event = MutableMapping[str, Any]  # structlog hands out whatever callers log
 
 _HIDDEN: Final = "**********"
@@ -30,10 +32,15 @@ _SECRET_TEXT: Final = re.compile(
 ACCESS: Final = "policy_server.access"
 """The logger of request lines."""
 
-ACCESS_FIELDS: Final = ("action", "request_id", "method", "path", "status", "duration_ms")
+ACCESS_FIELDS: Final = ("action", "request_id", "method", "path", "status", "duration_ms", "trace_id", "span_id")
 """What a request line has besides the time."""
 
-_QUIET: Final[Mapping[str, str]] = {"urllib3": "WARNING", "watchfiles": "WARNING", "alembic": "WARNING"}
+_QUIET: Final[Mapping[str, str]] = {
+    "urllib3": "WARNING",
+    "watchfiles": "WARNING",
+    "alembic": "WARNING",
+    "opentelemetry": "ERROR",
+}
 """Libraries whose chatter helps nobody, and the least level that is kept of them."""
 
 
@@ -52,6 +59,11 @@ def _covered(value: Any) -> Any:  # any value may be logged
     if isinstance(value, list | tuple):
         return [_covered(item) for item in value]
     return value
+
+
+def _place(_logger: object, _method: str, event: Event) -> Event:
+    """Say which trace this belongs to."""
+    return {**trace.fields(), **event}
 
 
 def _rename(_logger: object, _method: str, event: Event) -> Event:
@@ -101,6 +113,7 @@ def logging_config(level: str, log_format: str, *, stream: TextIO | None = None)
     text = log_format == "console" or (log_format == "auto" and terminal)
     shared: list[Callable[..., Any]] = [
         structlog.contextvars.merge_contextvars,
+        _place,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),

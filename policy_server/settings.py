@@ -29,6 +29,7 @@ from policy_server.model.policy import PolicyId
 from policy_server.notation import SecretStr
 from policy_server.pexip.kinds import Fallback, RequestKind
 from policy_server.sources.git_config import clashes
+from policy_server.tracing.wanted import wanted
 
 if TYPE_CHECKING:
     from policy_server.builtins.network import Network
@@ -258,6 +259,11 @@ class Settings(ExchangeSettings):
     def environment(self) -> Mapping[str, str]:
         """The environment, of which functions of the operator's file get what the file names."""
         return os.environ
+
+    @property
+    def traced(self) -> bool:
+        """Whether OpenTelemetry's variables ask for traces, and nothing is in the way."""
+        return wanted(os.environ)
 
     @property
     def network(self) -> "Network | None":

@@ -19,6 +19,7 @@ from policy_server.model.auto_import import AutoImport
 from policy_server.model.errors import FetchError, PolicyServerError, StoreUnavailable
 from policy_server.net.client import GuardedClient
 from policy_server.ports import Clock, Store
+from policy_server.tracing.spans import span
 
 _AT_ONCE: Final = 4
 _MARGIN: Final = timedelta(seconds=60)  # compiling, after the slowest fetch
@@ -106,10 +107,11 @@ class AutoImporter:
     def _import(self, config: AutoImport) -> str | None:
         """Fetch and import; returns what went wrong."""
         try:
-            answer = self._client.fetch("GET", config.url, headers={"Accept": "application/zip, application/gzip"})
-            if answer.status != 200:
-                raise FetchError(f"The bundle was answered with status {answer.status} instead of 200.")
-            self._importer.bring(answer.body)
+            with span("bundle.import", {"bundle.auto_import": config.id}):
+                answer = self._client.fetch("GET", config.url, headers={"Accept": "application/zip, application/gzip"})
+                if answer.status != 200:
+                    raise FetchError(f"The bundle was answered with status {answer.status} instead of 200.")
+                self._importer.bring(answer.body)
         except StoreUnavailable:
             raise
         except PolicyServerError as error:

@@ -26,6 +26,7 @@ from policy_server.publishing.config import config_digest, parse_config
 from policy_server.publishing.document import explain
 from policy_server.refresh.fetch import fetch
 from policy_server.refresh.schedule import failed, first, is_due, succeeded
+from policy_server.tracing.spans import span
 
 AUTHOR: Final = "refresh"
 _PAGE: Final = 200
@@ -40,7 +41,8 @@ class Refresher:
 
     ``retry`` is the first pause in seconds after a failure. A lease for each
     policy makes sure that its data is fetched by one process at a time,
-    whoever asked for it.
+    whoever asked for it. ``seen`` is told of every fetch: the policy, whether it went
+    well, and when it ended.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Refresher:
         clock: Clock,
         *,
         retry: float = 5.0,
+        seen: Callable[[str, bool, datetime], None] = lambda _policy, _ok, _at: None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Take the collaborators; nothing is read or fetched yet."""
@@ -59,6 +62,7 @@ class Refresher:
         self._client = client
         self._clock = clock
         self._retry = retry
+        self._seen = seen
         self._chance = chance
         self._stamp: int | None = None
 
@@ -143,15 +147,18 @@ class Refresher:
 
     def _fetched(self, policy: PolicyId, config: DataConfig, state: RefreshState) -> RefreshState:
         try:
-            text = fetch(self._client, config)
-            current = _config(self._record(policy))
-            if current is None or config_digest(current) != state.config_digest:
-                return state
-            self._publisher.publish_data(policy, text, author=AUTHOR)
+            with span("data.refresh", {"policy.id": str(policy)}):
+                text = fetch(self._client, config)
+                current = _config(self._record(policy))
+                if current is None or config_digest(current) != state.config_digest:
+                    return state
+                self._publisher.publish_data(policy, text, author=AUTHOR)
         except PolicyNotFound:
             return state
         except (FetchError, TargetRefused, InvalidSource) as error:
+            self._seen(str(policy), False, self._clock())  # noqa: FBT003 - whether it went well
             return self._failed(policy, config, state, error)
+        self._seen(str(policy), True, self._clock())  # noqa: FBT003 - as above
         content = text.encode()
         digest = hashlib.sha256(content).hexdigest()
         log.log(

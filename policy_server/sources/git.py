@@ -22,6 +22,7 @@ from policy_server.sources.git_publishing import GitPublishing, Outcome, Shelf
 from policy_server.sources.git_state import GitStates
 from policy_server.sources.git_transport import Remote
 from policy_server.sources.git_tree import Tree, look
+from policy_server.tracing.spans import span
 
 _TERM: Final = timedelta(seconds=15)
 _RENEW: Final = 4.0
@@ -92,7 +93,11 @@ class GitFeed:
         while not stop.is_set():
             try:
                 if self._clock() >= due or self.states.asked(self.repository.name) > answered:
-                    state = self.sync(stop)
+                    with span("git.sync", {"git.repository": self.repository.name}) as spanned:
+                        state = self.sync(stop)
+                        spanned.set("git.commit", state.commit or "")
+                        if state.error is not None:
+                            spanned.fail("failed")
                     due, answered = state.next_attempt or self._clock(), state.answered
             except Busy:
                 due = self._clock() + timedelta(seconds=_FIRST_PAUSE)
