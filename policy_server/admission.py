@@ -2,10 +2,11 @@
 
 import logging
 import os
+import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,13 +17,16 @@ from policy_server.auth.gate import Gate
 from policy_server.auth.proxies import AddressFilter, Proxies
 from policy_server.auth.rules import BearerRules
 from policy_server.auth.tokens import Tokens
-from policy_server.model.errors import AlreadyExists, FetchError, PolicyServerError, SettingsError
+from policy_server.issuer_settings import TokenIssuer
+from policy_server.model.errors import AlreadyExists, PolicyServerError, SettingsError
 from policy_server.model.principal import ANONYMOUS, LOCAL, Principal, grants_of
+from policy_server.model.status import Status
 from policy_server.ports import Clock, Store
 from policy_server.settings import Settings
 
 if TYPE_CHECKING:
     from policy_server.auth.bearer import Bearer
+    from policy_server.auth.issuers import Issuers
     from policy_server.auth.keys import Keys
     from policy_server.auth.outgoing import ClientCredentials
     from policy_server.net.client import GuardedClient
@@ -75,8 +79,44 @@ class Admission:
         return Keys(sources, self._read_keys, self._clock, time.monotonic, interval=interval)
 
     @cached_property
-    def bearer(self) -> "Bearer | None":
+    def rings(self) -> "Mapping[str, Keys]":
+        """All keys: those of each issuer by its name, and those of issuers that have none."""
+        found = {} if self.keys is None else {"": self.keys}
+        issuers = self._settings.token_issuers.items if self._settings.auth_enabled else ()
+        if not issuers:
+            return found
+        from policy_server.auth.keys import Keys  # noqa: PLC0415 - as above
+
+        interval = self._settings.auth_refresh_interval
+        return found | {
+            each.name: Keys(
+                [each.name], partial(self._read_issuer, each), self._clock, time.monotonic, interval=interval
+            )
+            for each in issuers
+        }
+
+    def keys_status(self) -> Status:
+        """Return how the keys are doing, issuer by issuer."""
+        from policy_server.auth.issuers import summed  # noqa: PLC0415 - as above
+
+        return summed((name, keys.status()) for name, keys in self.rings.items())
+
+    @cached_property
+    def bearer(self) -> "Bearer | Issuers | None":
         """Who checks JSON Web Tokens; None when no keys are set."""
+        issuers = self._settings.token_issuers.items
+        if not issuers or not self._settings.auth_enabled:
+            return self._others
+        from policy_server.auth.bearer import Bearer  # noqa: PLC0415 - as above
+        from policy_server.auth.issuers import Issuers  # noqa: PLC0415 - as above
+
+        skew = self._settings.auth_clock_skew
+        known = {each.issuer: Bearer(self.rings[each.name], rules_of(each, skew), self._clock) for each in issuers}
+        return Issuers(known, self._others)
+
+    @cached_property
+    def _others(self) -> "Bearer | None":
+        """Who checks tokens of issuers without a table of their own."""
         if self.keys is None:
             return None
         from policy_server.auth.bearer import Bearer  # noqa: PLC0415 - as above
@@ -87,7 +127,7 @@ class Admission:
             issuers=settings.auth_issuers,
             audiences=settings.auth_audiences,
             skew=settings.auth_clock_skew,
-            scope_claim=settings.auth_scope_claim,
+            scope_claim=(settings.auth_scope_claim,),
             default_grants=grants_of(settings.auth_default_scopes),
         )
         return Bearer(self.keys, rules, self._clock)
@@ -145,8 +185,9 @@ class Admission:
     def tick(self) -> None:
         """Do what is due."""
         try:
-            if self.keys is not None and self.keys.is_due():
-                self.keys.refresh()
+            for keys in self.rings.values():
+                if keys.is_due():
+                    keys.refresh()
             self.tokens.flush()
         except PolicyServerError as error:
             log.warning("uses of tokens are not noted: %s", error.message, extra={"action": "tokens.failed"})
@@ -155,7 +196,7 @@ class Admission:
         settings = self._settings
         return AddressFilter(settings.ip_filter_allowed_ips) if settings.ip_filter_enable else None
 
-    def _client(self, url: str) -> "GuardedClient":
+    def _client(self, url: str, ca_file: Path | None = None) -> "GuardedClient":
         """Make a client; the host that the operator named may be in a private network."""
         from policy_server.net.client import GuardedClient  # noqa: PLC0415 - commands look at this module too
         from policy_server.net.guard import NetworkGuard  # noqa: PLC0415 - as above
@@ -163,18 +204,46 @@ class Admission:
         host = urlsplit(url).hostname
         guard = NetworkGuard((*self._settings.allowed_networks, *([host] if host else [])))
         return GuardedClient(
-            guard, connect_timeout=_SECONDS, read_timeout=_SECONDS, deadline=_SECONDS, max_bytes=_LARGEST
+            guard,
+            connect_timeout=_SECONDS,
+            read_timeout=_SECONDS,
+            deadline=_SECONDS,
+            max_bytes=_LARGEST,
+            ca_file=ca_file or self._settings.auth_ca_file,
         )
 
     def _read_keys(self, source: str) -> bytes:
+        from policy_server.auth.discovery import fetch_keys  # noqa: PLC0415 - as above
         from policy_server.auth.keys import read_file  # noqa: PLC0415 - as above
 
         if not source.startswith(("http://", "https://")):
             return read_file(source)
-        answer = self._client(source).fetch("GET", source, headers={"Accept": "application/json"})
-        if answer.status != 200:
-            raise FetchError(f"The issuer's keys cannot be fetched: {source} answers {answer.status}.")
-        return answer.body
+        return fetch_keys(self._client(source), source)
+
+    def _read_issuer(self, issuer: TokenIssuer, _name: str) -> bytes:
+        """Return the keys of an issuer from its address, its file, or where its discovery document says."""
+        from policy_server.auth.discovery import discover_keys, fetch_keys  # noqa: PLC0415 - as above
+        from policy_server.auth.keys import read_file  # noqa: PLC0415 - as above
+
+        if issuer.jwk_file is not None:
+            return read_file(str(issuer.jwk_file))
+        client = self._client(issuer.jwk_url or issuer.issuer, issuer.ca_file)
+        return fetch_keys(client, issuer.jwk_url) if issuer.jwk_url else discover_keys(client, issuer.issuer)
+
+
+def rules_of(issuer: TokenIssuer, skew: float) -> BearerRules:
+    """Return what its tokens must be like, and what they get at most; ``skew`` is in seconds."""
+    return BearerRules(
+        algorithms=issuer.algorithms,
+        issuers=(issuer.issuer,),
+        audiences=issuer.audiences,
+        skew=skew,
+        scope_claim=issuer.scope_claim,
+        default_grants=grants_of(issuer.default_scopes),
+        roles={word: grants_of(scopes) for word, scopes in issuer.roles} if issuer.roles else None,
+        ceiling=grants_of(issuer.limit),
+        named=issuer.name,
+    )
 
 
 def announce(file: Path | None) -> None:
@@ -193,6 +262,26 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def check_access(settings: Settings) -> None:
+    """Refuse at the start what would be noticed too late; SettingsError says how to mend it."""
+    check_exposure(settings)
+    issuers = settings.token_issuers.items
+    named = [("POLICY_AUTH_CA_FILE", settings.auth_ca_file)]
+    named += [(f"ca_file of {each.name} in POLICY_TOKEN_ISSUERS", each.ca_file) for each in issuers]
+    for name, file in named:
+        if file is not None:
+            _check_authorities(name, file)
+
+
+def _check_authorities(name: str, file: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError as error:
+        raise SettingsError(f"{name} must name a file with certificates (PEM), and {file} has none") from error
+    except OSError as error:
+        raise SettingsError(f"{name} names {file}, which cannot be read: {error.strerror}") from error
+
+
 def check_exposure(settings: Settings) -> None:
     """Refuse to be open to others by accident; SettingsError says how to mend it."""
     if settings.auth_enabled or settings.allow_anonymous or is_loopback(settings.host):
@@ -206,7 +295,7 @@ def check_exposure(settings: Settings) -> None:
 def remarks(settings: Settings) -> Iterator[str]:
     """Yield sentences about settings that do less than they seem to."""
     keys = bool(settings.auth_jwk_url) or settings.auth_jwk_file is not None
-    if not settings.auth_enabled and (keys or settings.auth_certificates):
+    if not settings.auth_enabled and (keys or settings.token_issuers.items or settings.auth_certificates):
         yield "keys and certificates of callers have no effect without POLICY_AUTH_ENABLED=true"
     if settings.auth_enabled and keys and not settings.auth_audiences:
         yield "POLICY_AUTH_AUDIENCES is empty: tokens that the issuer made for other services count here too"
@@ -221,7 +310,8 @@ def first_token(settings: Settings, tokens: Tokens) -> Path | None:
 
     Nobody could when credentials are asked for, there is no token in the store, and no issuer or certificate is set.
     """
-    others = settings.auth_jwk_url or settings.auth_jwk_file or settings.auth_certificates
+    keys = settings.auth_jwk_url or settings.auth_jwk_file or settings.token_issuers.items
+    others = keys or settings.auth_certificates
     if not settings.auth_enabled or others or tokens.all():
         return None
     file = settings.state_dir / FIRST_FILE

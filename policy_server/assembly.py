@@ -309,8 +309,8 @@ class Assembly:
         subsystems["events"] = self._event_status
         if settings.folders:
             subsystems["folders"] = self._folder_status
-        if self.admission.keys is not None:
-            subsystems["keys"] = self.admission.keys.status
+        if self.admission.rings:
+            subsystems["keys"] = self.admission.keys_status
         if settings.git.items:
             subsystems["git"] = self.git_requests.status
         return make_app(

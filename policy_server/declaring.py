@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from policy_server import notation
 from policy_server.model.policy import PolicyId
-from policy_server.notation import Kind
+from policy_server.notation import choices, numbers, texts
+from policy_server.notation.kinds import Kind
 from policy_server.pexip.kinds import Fallback
 
 T = TypeVar("T")
 
-_FALLBACKS: Final = notation.choice(*Fallback, not_found="404").then(Fallback)
-NOT_FOUND: Final = notation.choice("404", not_found="404").then(Fallback)
+_FALLBACKS: Final = choices.choice(*Fallback, not_found="404").then(Fallback)
+NOT_FOUND: Final = choices.choice("404", not_found="404").then(Fallback)
 """For requests whose only other answer would be an invention."""
 
 
@@ -34,14 +34,14 @@ def setting(group: str, kind: Kind[T], about: str, *, default: T, secret: bool =
 def enabled(what: str) -> bool:
     """Declare whether a kind of Pexip request is answered."""
     return setting(
-        "Pexip", notation.SWITCH, f"Answer {what} requests; off means 404, Pexip's own behaviour.", default=True
+        "Pexip", choices.SWITCH, f"Answer {what} requests; off means 404, Pexip's own behaviour.", default=True
     )
 
 
 def policy(what: str, name: str) -> PolicyId:
     """Declare which policy answers a kind of Pexip request."""
     default = PolicyId("bundled", "pexip", name, "1.0")
-    return setting("Pexip", notation.POLICY, f"The policy that answers {what} requests.", default=default)
+    return setting("Pexip", texts.POLICY, f"The policy that answers {what} requests.", default=default)
 
 
 def fallback(what: str, kind: Kind[Fallback] = _FALLBACKS) -> Fallback:
@@ -54,4 +54,4 @@ def fallback(what: str, kind: Kind[Fallback] = _FALLBACKS) -> Fallback:
 def deadline(what: str) -> float:
     """Declare how long a kind of Pexip request may take, in seconds."""
     about = f"How long {what} requests may take before the fallback answers; Pexip waits 5 s."
-    return setting("Pexip", notation.duration(0.01, 5), about, default=2.0)
+    return setting("Pexip", numbers.duration(0.01, 5), about, default=2.0)

@@ -9,13 +9,13 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
 from policy_server import handover
-from policy_server.admission import check_exposure
+from policy_server.admission import check_access
 from policy_server.api import counts
 from policy_server.logs import logging_config
 from policy_server.settings import load_settings
 
 _settings = handover.settings = load_settings(environ=os.environ)
-check_exposure(_settings)
+check_access(_settings)
 _metrics = Path(_settings.state_dir) / "run" / "metrics"
 # Read by prometheus_client at its first import, which happens in the workers.
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)

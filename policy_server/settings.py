@@ -4,16 +4,14 @@ Nobody else reads the environment. Each setting is declared once, below; the
 reference page, ``config show`` and the checks are made from that declaration.
 """
 
-import difflib
 import os
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from policy_server import environment, notation
+from policy_server import environment, issuer_settings
 from policy_server.access_settings import AccessSettings
 from policy_server.declaring import NOT_FOUND as _NOT_FOUND
 from policy_server.declaring import About
@@ -22,11 +20,13 @@ from policy_server.declaring import enabled as _enabled
 from policy_server.declaring import fallback as _fallback
 from policy_server.declaring import policy as _policy
 from policy_server.declaring import setting as _setting
-from policy_server.environment import CONFIG_FILE, PREFIX
+from policy_server.environment import CONFIG_FILE
 from policy_server.exchange_settings import ExchangeSettings
+from policy_server.given import Given, defaults, from_environ, from_file, from_flags, from_git, from_mongo, variable
 from policy_server.model.errors import Problem, SettingsError
 from policy_server.model.policy import PolicyId
-from policy_server.notation import SecretStr
+from policy_server.notation import choices, credentials, networks, numbers, paths, texts, writing
+from policy_server.notation.credentials import SecretStr
 from policy_server.pexip.kinds import Fallback, RequestKind
 from policy_server.sources.git_config import clashes
 from policy_server.tracing.wanted import wanted
@@ -35,9 +35,8 @@ if TYPE_CHECKING:
     from policy_server.builtins.network import Network
     from policy_server.pexip.answers import Route
 
-_MAY_BE_EMPTY: Final = frozenset({"POLICY_HOST", "HTTP_HOST"})
 _MIB: Final = 1 << 20
-_LEVELS: Final = notation.choice("debug", "info", "warning", "error", "critical", warn="warning", fatal="critical")
+_LEVELS: Final = choices.choice("debug", "info", "warning", "error", "critical", warn="warning", fatal="critical")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,148 +47,148 @@ class Settings(ExchangeSettings):
     flag); ``warnings`` are sentences for the log at the start.
     """
 
-    host: str = _setting("Server", notation.HOST, "Where to listen; empty means all interfaces.", default="127.0.0.1")
-    port: int = _setting("Server", notation.number(1, 65535), "The TCP port to listen on.", default=8080)
+    host: str = _setting("Server", networks.HOST, "Where to listen; empty means all interfaces.", default="127.0.0.1")
+    port: int = _setting("Server", numbers.number(1, 65535), "The TCP port to listen on.", default=8080)
     workers: int = _setting(
         "Server",
-        notation.number(1, 256),
+        numbers.number(1, 256),
         "Worker processes; `WEB_CONCURRENCY` is read too.",
         default=1,
         shown="the number of processors, 2 to 4",
     )
     threads: int = _setting(
         "Server",
-        notation.number(1, 256),
+        numbers.number(1, 256),
         "Threads of each worker for calls, and as many again for all other requests.",
         default=8,
     )
     keepalive: float = _setting(
-        "Server", notation.duration(1, 3600), "How long an idle connection stays open.", default=75.0
+        "Server", numbers.duration(1, 3600), "How long an idle connection stays open.", default=75.0
     )
     graceful_timeout: float = _setting(
-        "Server", notation.duration(1, 600), "How long requests in progress may take to finish at a stop.", default=20.0
+        "Server", numbers.duration(1, 600), "How long requests in progress may take to finish at a stop.", default=20.0
     )
-    max_body: int = _setting("Server", notation.size(1024), "The largest request body that is read.", default=10 * _MIB)
+    max_body: int = _setting("Server", numbers.size(1024), "The largest request body that is read.", default=10 * _MIB)
     external_url: str = _setting(
         "Server",
-        notation.URL,
+        networks.URL,
         "The address under which callers see this server.",
         default="",
         shown="from host and port",
     )
     metrics_address: str = _setting(
-        "Server", notation.ADDRESS, "A listener of its own for `/metrics`.", default="", shown="the server's own port"
+        "Server", networks.ADDRESS, "A listener of its own for `/metrics`.", default="", shown="the server's own port"
     )
 
     log_level: str = _setting("Logging", _LEVELS, "The least level that is logged.", default="info")
     log_format: str = _setting(
         "Logging",
-        notation.choice("auto", "json", "console"),
+        choices.choice("auto", "json", "console"),
         "JSON lines, or text; auto: text on a terminal.",
         default="auto",
     )
 
     state_dir: Path = _setting(
         "Storage",
-        notation.PATH,
+        paths.PATH,
         "The directory for what must be kept: the database, and files of the running server.",
         default=Path(),
         shown="`$XDG_STATE_HOME/policy-server`",
     )
     cache_dir: Path = _setting(
         "Storage",
-        notation.PATH,
+        paths.PATH,
         "The directory for machine code made of WebAssembly; it can be deleted, and is made again.",
         default=Path(),
         shown="`$XDG_CACHE_HOME/policy-server`",
     )
     storage_url: str = _setting(
         "Storage",
-        notation.STORAGE,
+        networks.STORAGE,
         "Where policies are kept; `memory:` forgets at the stop and has one worker.",
         default="",
         secret=True,
         shown="`policies.db` in the state directory",
     )
     keep_revisions: int = _setting(
-        "Storage", notation.number(1, 10_000), "How many revisions of each policy are kept.", default=20
+        "Storage", numbers.number(1, 10_000), "How many revisions of each policy are kept.", default=20
     )
     keep_events: float = _setting(
         "Storage",
-        notation.duration(3600, 10 * 366 * 86400),
+        numbers.duration(3600, 10 * 366 * 86400),
         "How long events about changes and their deliveries are kept.",
         default=30 * 86400.0,
     )
     keep_audit: float = _setting(
         "Storage",
-        notation.duration(3600, 100 * 366 * 86400),
+        numbers.duration(3600, 100 * 366 * 86400),
         "How long audit records are kept.",
         default=366 * 86400.0,
     )
 
     bundled: bool = _setting(
-        "Policies", notation.SWITCH, "Publish the bundled Pexip policies at the start.", default=True
+        "Policies", choices.SWITCH, "Publish the bundled Pexip policies at the start.", default=True
     )
     folders: tuple[tuple[str, Path], ...] = _setting(
-        "Policies", notation.FOLDERS, "Directories whose `group/policy/version/policy.rego` are followed.", default=()
+        "Policies", paths.FOLDERS, "Directories whose `group/policy/version/policy.rego` are followed.", default=()
     )
     feed_poll: float = _setting(
         "Policies",
-        notation.duration(0.1, 3600),
+        numbers.duration(0.1, 3600),
         "How often to look at folders on which the system gives no notice of changes, such as network mounts.",
         default=10.0,
     )
     lock_on_validation_failure: bool = _setting(
         "Policies",
-        notation.SWITCH,
+        choices.SWITCH,
         "Lock a policy whose output does not fit its schema at `…/validation`.",
         default=False,
     )
     toolkit: Path | None = _setting(
         "Policies",
-        notation.OPTIONAL_PATH,
+        paths.OPTIONAL_PATH,
         "OPA's toolkit (`.wasm` or `.wasm.xz`).",
         default=None,
         shown="the one that came along",
     )
     toolkit_memory: int = _setting(
-        "Policies", notation.size(64 * _MIB), "The most memory that one compilation may use.", default=1024 * _MIB
+        "Policies", numbers.size(64 * _MIB), "The most memory that one compilation may use.", default=1024 * _MIB
     )
     toolkit_deadline: float = _setting(
-        "Policies", notation.duration(0.1, 600), "The most time that one compilation may take.", default=30.0
+        "Policies", numbers.duration(0.1, 600), "The most time that one compilation may take.", default=30.0
     )
     runtime_env: tuple[str, ...] = _setting(
         "Policies",
-        notation.NAMES,
+        texts.NAMES,
         "Environment variables that policies see in `opa.runtime().env`; with none `opa.runtime()` is empty.",
         default=(),
     )
 
     evaluation_deadline: float = _setting(
-        "Evaluation", notation.duration(0.001, 600), "How long an evaluation may take.", default=2.0
+        "Evaluation", numbers.duration(0.001, 600), "How long an evaluation may take.", default=2.0
     )
     evaluation_memory: int = _setting(
-        "Evaluation", notation.size(4 * _MIB), "The most memory that one policy instance may use.", default=256 * _MIB
+        "Evaluation", numbers.size(4 * _MIB), "The most memory that one policy instance may use.", default=256 * _MIB
     )
     explain: bool = _setting(
         "Evaluation",
-        notation.SWITCH,
+        choices.SWITCH,
         "Let everybody who may evaluate and read a policy ask for its trace, too (`…/evaluation?explain=full`); it "
         "shows the source, the data and all that the policy computes.",
         default=False,
     )
     loaded_policies: int = _setting(
         "Evaluation",
-        notation.number(1, 1_000_000),
+        numbers.number(1, 1_000_000),
         "How many policies each worker keeps loaded, besides Pexip's; what was asked for longest ago goes first.",
         default=500,
     )
     worker_poll: float = _setting(
-        "Evaluation", notation.duration(0.01, 60), "How often each worker looks for new revisions.", default=0.25
+        "Evaluation", numbers.duration(0.01, 60), "How often each worker looks for new revisions.", default=0.25
     )
 
     pexip_credentials: tuple[tuple[str, SecretStr], ...] = _setting(
-        "Pexip", notation.CREDENTIALS, "Who may ask (HTTP Basic); none means everybody.", default=(), secret=True
+        "Pexip", credentials.CREDENTIALS, "Who may ask (HTTP Basic); none means everybody.", default=(), secret=True
     )
     pexip_service_enabled: bool = _enabled("service configuration")
     pexip_service_policy: PolicyId = _policy("service configuration", "service")
@@ -232,7 +231,7 @@ class Settings(ExchangeSettings):
     @property
     def database_shown(self) -> str:
         """The address of the store without its password, for people and logs."""
-        return notation.covered(self.database)
+        return writing.covered(self.database)
 
     @property
     def bind(self) -> str:
@@ -296,7 +295,7 @@ class Settings(ExchangeSettings):
     def dump(self, *, redact: bool = True) -> dict[str, str]:
         """Return all values as text, in order; secrets only when asked for."""
         return {
-            name: (notation.covered if about.secret and redact else notation.shown)(getattr(self, name))
+            name: (writing.covered if about.secret and redact else writing.shown)(getattr(self, name))
             for name, about in declared()
         }
 
@@ -314,22 +313,9 @@ def declared() -> Iterator[tuple[str, About]]:
             yield item.name, about
 
 
-def variable(name: str) -> str:
-    """Return the environment variable of a setting."""
-    return PREFIX + name.upper()
-
-
 def to_environ(overrides: Mapping[str, object]) -> dict[str, str]:
     """Write flags as variables, for the processes that are started next."""
-    return {variable(name): notation.shown(value) for name, value in overrides.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A value as it was given, and by whom."""
-
-    value: object
-    origin: str
+    return {variable(name): writing.shown(value) for name, value in overrides.items() if value is not None}
 
 
 def load_settings(
@@ -344,17 +330,18 @@ def load_settings(
         SettingsError: with every problem found: unknown names, values that cannot be used, refused variables.
     """
     environ = os.environ if environ is None else environ
+    known = dict(declared())
     problems: list[str] = []
     named = config or environ.get(CONFIG_FILE)
-    given = _defaults(environ)
+    given = defaults(environ)
     if named:
-        given |= _from_file(Path(named), problems)
-    given |= _from_mongo(environ) | _from_git(environ) | _from_environ(environ, problems)
-    given |= _from_flags(overrides or {}, problems)
+        given |= from_file(Path(named), known, problems)
+    given |= from_mongo(environ) | from_git(environ) | from_environ(environ, known, problems)
+    given |= from_flags(overrides or {}, known, problems)
     values = _read(given, problems)
     if values.get("storage_url") == "memory:":
         _check_memory(values, given, problems)
-    problems += clashes(values.get("git"), values.get("folders"))
+    problems += clashes(values.get("git"), values.get("folders")) + issuer_settings.clashes(values)
     if problems:
         raise SettingsError(
             "; ".join(problems), problems=[Problem(problem, code=SettingsError.slug) for problem in problems]
@@ -366,21 +353,7 @@ def load_settings(
     )
 
 
-def _defaults(environ: Mapping[str, str]) -> dict[str, _Given]:
-    """Compute the defaults that depend on the machine."""
-    home = Path(environ.get("HOME") or "/")
-    state = environ.get("XDG_STATE_HOME") or str(home / ".local" / "state")
-    # Not per state directory: making the toolkit's machine code takes half a minute, once for each user is enough.
-    cache = environ.get("XDG_CACHE_HOME") or str(home / ".cache")
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {
-        "state_dir": _Given(str(Path(state) / "policy-server"), "default"),
-        "cache_dir": _Given(str(Path(cache) / "policy-server"), "default"),
-        "workers": _Given(max(2, min(4, processors)), "default"),
-    }
-
-
-def _check_memory(values: dict[str, object], given: Mapping[str, _Given], problems: list[str]) -> None:
+def _check_memory(values: dict[str, object], given: Mapping[str, Given], problems: list[str]) -> None:
     """Allow one worker only: each would have a truth of its own."""
     if given["workers"].origin == "default":
         values["workers"] = 1
@@ -390,91 +363,7 @@ def _check_memory(values: dict[str, object], given: Mapping[str, _Given], proble
         )
 
 
-def _from_file(path: Path, problems: list[str]) -> dict[str, _Given]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        problems.append(f"the configuration file {path} cannot be read: {error.strerror}")
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        problems.append(f"the configuration file {path} is not TOML: {error}")
-        return {}
-    known = dict(declared())
-    found = {}
-    for key, value in _flatten(content, known):
-        if key in known:
-            found[key] = _Given(value, f"{path}: {key}")
-        else:
-            problems.append(f"{path} sets {key}, which is no setting{_hint(key, known)}")
-    return found
-
-
-def _flatten(
-    content: Mapping[str, object], known: Mapping[str, About], prefix: str = ""
-) -> Iterator[tuple[str, object]]:
-    """Join the names of tables to the keys in them: ``[pexip.service] enabled`` is ``pexip_service_enabled``."""
-    for key, value in content.items():
-        name = f"{prefix}{key}".replace("-", "_")
-        if isinstance(value, Mapping) and name not in known:
-            yield from _flatten(value, known, f"{name}_")
-        else:
-            yield name, value
-
-
-def _from_mongo(environ: Mapping[str, str]) -> dict[str, _Given]:
-    """Read the policy service's names for its database."""
-    url = environment.mongo_url(environ)
-    return {} if url is None else {"storage_url": _Given(url, environment.MONGO)}
-
-
-def _from_git(environ: Mapping[str, str]) -> dict[str, _Given]:
-    """Read the policy service's names for its Git repository."""
-    found = environment.git_repository(environ)
-    return {} if found is None else {"git": _Given(found[1], found[0])}
-
-
-def _from_environ(environ: Mapping[str, str], problems: list[str]) -> dict[str, _Given]:
-    """Read aliases, then our own names; an empty variable is as good as none, but for the host."""
-    known = dict(declared())
-    given = {name: value for name, value in environ.items() if value != "" or name in _MAY_BE_EMPTY}
-    found = {name: _Given(given[alias], alias) for alias, name in environment.ALIASES.items() if alias in given}
-    for key, value in given.items():
-        if not key.startswith(PREFIX) or key in environment.KNOWN or environment.is_service_link(key, value):
-            continue
-        name = key.removeprefix(PREFIX).lower().replace("__", "_")
-        secret = name.removesuffix("_file")
-        if name in known:
-            found[name] = _Given(value, key)
-        elif secret in known and known[secret].secret:
-            found[secret] = _from_secret_file(key, value, problems)
-            if variable(secret) in given:
-                problems.append(f"{variable(secret)} and {key} are both set; one is enough")
-        else:
-            problems.append(f"{key} is no setting{_hint(key, map(variable, known))}")
-    return found
-
-
-def _from_secret_file(key: str, path: str, problems: list[str]) -> _Given:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        problems.append(f"the file {path} that {key} names cannot be read")
-        return _Given("", key)
-    # The line end makes it clear that every line is one entry; texts are stripped.
-    return _Given(text.rstrip("\n") + "\n", key)
-
-
-def _from_flags(overrides: Mapping[str, object], problems: list[str]) -> dict[str, _Given]:
-    known = dict(declared())
-    problems += [f"{name} is no setting{_hint(name, known)}" for name in overrides if name not in known]
-    return {
-        name: _Given(value, "--" + name.replace("_", "-"))
-        for name, value in overrides.items()
-        if value is not None and name in known
-    }
-
-
-def _read(given: Mapping[str, _Given], problems: list[str]) -> dict[str, object]:
+def _read(given: Mapping[str, Given], problems: list[str]) -> dict[str, object]:
     values = {}
     for name, about in declared():
         if name not in given:
@@ -484,10 +373,5 @@ def _read(given: Mapping[str, _Given], problems: list[str]) -> dict[str, object]
             values[name] = about.kind.read(value)
         except ValueError as error:
             # SECURITY: what was given for a secret is not repeated.
-            problems.append(f"{origin} must be {error}" + ("" if about.secret else f", not {notation.short(value)}"))
+            problems.append(f"{origin} must be {error}" + ("" if about.secret else f", not {writing.short(value)}"))
     return values
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -52,6 +52,15 @@ def mongodb_url(name: str | None = None) -> str:
     return f"mongodb://127.0.0.1:{_shared('mongodb', start_mongodb)}/{database}"
 
 
+def replica_url(name: str | None = None) -> str:
+    """Return the URL of an empty database on a server with change streams.
+
+    The one of Maven Central, which also fails on demand (``configureFailPoint``), whatever ``MONGODB_TEST_URI`` names.
+    """
+    port = _shared("replica", lambda place: start_mongodb(place, replica=True))
+    return f"mongodb://127.0.0.1:{port}/{name or f't{uuid.uuid4().hex}'}"
+
+
 def start_postgresql(place: Path, *, port: int = 0) -> tuple[subprocess.Popen[bytes], int]:
     """Start a server on loopback; its files are made under ``place`` when they are not there."""
     programs = _postgresql_programs()
@@ -92,13 +101,19 @@ def start_postgresql(place: Path, *, port: int = 0) -> tuple[subprocess.Popen[by
     return server, port
 
 
-def start_mongodb(place: Path, *, port: int = 0, file: Path | None = None) -> tuple[subprocess.Popen[bytes], int]:
-    """Start the server from Maven Central on loopback, in memory unless it is given a file."""
+def start_mongodb(
+    place: Path, *, port: int = 0, file: Path | None = None, replica: bool = False
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the server from Maven Central on loopback, in memory unless it is given a file.
+
+    A ``replica`` looks like a replica set of one, with an oplog and change streams.
+    """
     if shutil.which("java") is None:
         missing("MongoDB", "neither MONGODB_TEST_URI nor a Java is there")
     _fetch_jars()
     command = ["java", "-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{_JARS}/*"]
-    command += [str(_POM.with_name("Start.java")), str(port), *([str(file)] if file else [])]
+    command += [str(_POM.with_name("Start.java")), str(port)]
+    command += [*(["replica"] if replica else []), *([str(file)] if file else [])]
     with (place / "log").open("ab") as log:
         server = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, cwd=place, start_new_session=True

@@ -16,7 +16,7 @@ from joserfc.jws import JWSRegistry
 from policy_server.auth.keys import Keys
 from policy_server.auth.rules import ALGORITHMS, BearerRules
 from policy_server.model.errors import NotAuthenticated
-from policy_server.model.principal import Principal, grants_of
+from policy_server.model.principal import Grant, Principal, bounded, grants_of
 from policy_server.ports import Clock
 
 if TYPE_CHECKING:
@@ -147,8 +147,19 @@ class Bearer:
     def _principal(self, claims: Claims) -> Principal:
         named = (claims.get(name) for name in ("sub", "client_id", "azp"))
         who = next((name for name in named if isinstance(name, str) and name), "unnamed")
-        scopes = _scopes(_dig(claims, self._rules.scope_claim))
-        return Principal(f"jwt:{who[:200]}", grants_of(scopes) or self._rules.default_grants)
+        # SECURITY: two issuers may give one name to two people. A name of ours has no colon or slash.
+        kind = f"jwt/{self._rules.named}" if self._rules.named else "jwt"
+        return Principal(f"{kind}:{who[:200]}", self._granted(claims))
+
+    def _granted(self, claims: Claims) -> tuple[Grant, ...]:
+        rules = self._rules
+        words = _scopes(_dig(claims, rules.scope_claim))
+        if rules.roles is None:
+            grants = grants_of(words)
+        else:
+            grants = tuple(dict.fromkeys(grant for word in words for grant in rules.roles.get(word, ())))
+        grants = grants or rules.default_grants
+        return grants if rules.ceiling is None else bounded(grants, rules.ceiling)
 
 
 def _header(token: str) -> Claims:
@@ -178,12 +189,15 @@ def _texts(value: object) -> set[str]:
     return {text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)}
 
 
-def _dig(claims: Claims, path: str) -> object:
-    """Return a claim, or what lies deeper: ``realm_access.roles``. A name with dots in it comes first."""
-    if path in claims:
-        return claims[path]
+def _dig(claims: Claims, path: tuple[str, ...]) -> object:
+    """Return what lies at the end of some names.
+
+    A single ``realm_access.roles`` is two of them, unless a claim is called so.
+    """
+    if len(path) == 1 and path[0] not in claims:
+        path = tuple(path[0].split("."))
     value: object = claims
-    for name in path.split("."):
+    for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
 

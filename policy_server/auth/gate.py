@@ -12,6 +12,7 @@ from policy_server.model.principal import ANONYMOUS, Principal, Role
 if TYPE_CHECKING:
     # PERF: 160 ms, which only servers with issuers need.
     from policy_server.auth.bearer import Bearer
+    from policy_server.auth.issuers import Issuers
 
 Environ = Mapping[str, object]
 
@@ -28,7 +29,7 @@ class Gate:
         *,
         proxies: Proxies,
         tokens: Tokens | None = None,
-        bearer: "Bearer | None" = None,
+        bearer: "Bearer | Issuers | None" = None,
         certificates: Certificates | None = None,
         addresses: AddressFilter | None = None,
         everybody: Principal = ANONYMOUS,

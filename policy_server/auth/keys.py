@@ -167,7 +167,7 @@ class Keys:
                 self._by_source[source] = keys
             except PolicyServerError as error:
                 failed = error.message
-                log.warning("keys of the issuer: %s", failed, extra={"action": "keys.failed"})
+                log.warning("keys of the issuer: %s", failed, extra={"action": "keys.failed", "issuer": source})
         self._refreshed = self._elapsed()
         joined = {kid: key for keys in self._by_source.values() for kid, key in keys.items()}
         if joined and (self._set is None or _thumbs(joined) != _thumbs(self._set.keys)):

@@ -1,5 +1,6 @@
 """What a token must be like; apart from what checks it, which takes long to import."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,11 +14,18 @@ ALGORITHMS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class BearerRules:
-    """What a token must say; empty issuers or audiences are not looked at. ``skew`` is in seconds."""
+    """What a token must say; empty issuers or audiences are not looked at. ``skew`` is in seconds.
+
+    ``scope_claim`` are the names that lead to the claim. ``roles`` say what its words grant; None means that they are
+    scopes of ours. ``ceiling`` bounds what is granted, None does not. ``named`` goes into the names of principals.
+    """
 
     algorithms: tuple[str, ...] = ALGORITHMS
     issuers: tuple[str, ...] = ()
     audiences: tuple[str, ...] = ()
     skew: float = 30.0
-    scope_claim: str = "scope"
+    scope_claim: tuple[str, ...] = ("scope",)
     default_grants: tuple[Grant, ...] = ()
+    roles: Mapping[str, tuple[Grant, ...]] | None = None
+    ceiling: tuple[Grant, ...] | None = None
+    named: str = ""

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from policy_server.cli import options, output
-from policy_server.settings import declared, load_settings, variable
+from policy_server.given import variable
+from policy_server.settings import declared, load_settings
 
 app = typer.Typer(help="The settings.", no_args_is_help=True)
 

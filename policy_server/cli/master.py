@@ -5,7 +5,7 @@ import os
 
 from gunicorn.app.wsgiapp import WSGIApplication  # type: ignore[import-untyped] # gunicorn has no types
 
-from policy_server.admission import check_exposure
+from policy_server.admission import check_access
 from policy_server.model.errors import SettingsError
 from policy_server.settings import load_settings
 
@@ -18,7 +18,7 @@ class Master(WSGIApplication):  # type: ignore[misc] # gunicorn has no types
     def reload(self) -> None:
         """Read the settings again; what cannot be used is told, and the old ones stay in force."""
         try:
-            check_exposure(load_settings(environ=os.environ))
+            check_access(load_settings(environ=os.environ))
         except SettingsError as error:
             log.error("the old settings stay in force: %s", error.message)  # noqa: TRY400 - nobody needs the stack
             return

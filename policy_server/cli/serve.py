@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from policy_server.admission import check_exposure, first_token, is_loopback, remarks
+from policy_server.admission import check_access, first_token, is_loopback, remarks
 from policy_server.auth.tokens import Tokens
 from policy_server.cli import options
 from policy_server.cli.output import say
@@ -51,7 +51,7 @@ def serve(
     }  # fmt: skip
     overrides = options.assigned(assignments) | options.given(flags)
     settings = options.settings_from(config, assignments, **flags)
-    check_exposure(settings)
+    check_access(settings)
     for warning in (*settings.warnings, *remarks(settings)):
         say(f"warning: {warning}")
     check_state_dir(settings.state_dir)

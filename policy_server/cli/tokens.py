@@ -7,10 +7,10 @@ from urllib.parse import quote
 import msgspec
 import typer
 
-from policy_server import notation
 from policy_server.cli import options, output, remote
 from policy_server.model.errors import InvalidParameter
 from policy_server.model.values import Json, JsonObject
+from policy_server.notation import numbers
 
 app = typer.Typer(help="API tokens: create, list and revoke.", no_args_is_help=True)
 
@@ -77,7 +77,7 @@ def _end(text: str) -> datetime | None:
     if text == "never":
         return None
     days = text.removesuffix("d")
-    seconds = float(days) * _DAY if text != days and days.isdigit() and len(days) < 6 else notation.seconds(text)
+    seconds = float(days) * _DAY if text != days and days.isdigit() and len(days) < 6 else numbers.seconds(text)
     if seconds is None:
         raise InvalidParameter(f"--expires {text} is no length of time; write 90d, 12h or never.")
     return datetime.now(UTC) + timedelta(seconds=seconds)

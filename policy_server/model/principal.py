@@ -91,6 +91,26 @@ LOCAL: Final = Principal("local", EVERYTHING)
 """Commands that work on the store itself."""
 
 
+def bounded(grants: Iterable[Grant], ceiling: Iterable[Grant]) -> tuple[Grant, ...]:
+    """Return what is both granted and below the ceiling: allowed is what both allow, role by role, place by place."""
+    ceiling = tuple(ceiling)
+    found: dict[Grant, None] = {}
+    for grant in grants:
+        for limit in ceiling:
+            places = {grant.repository, limit.repository} - {None}
+            if len(places) < 2:
+                place = next(iter(places), None)
+                found |= {Grant(role, place): None for role in _common(grant.role, limit.role)}
+    return tuple(found)
+
+
+def _common(one: Role, other: Role) -> list[Role]:
+    """Return the largest roles that both include."""
+    both = INCLUDED[one] & INCLUDED[other]
+    within = [role for role in both if INCLUDED[role] <= both]
+    return sorted(role for role in within if not any(INCLUDED[role] < INCLUDED[more] for more in within))
+
+
 def grants_of(scopes: Iterable[str]) -> tuple[Grant, ...]:
     """Read scopes, leaving out those that are not ours: claims of tokens also hold other services' words."""
     found = []

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Final, cast
 from urllib.parse import unquote, urlsplit
 
-from policy_server import notation
 from policy_server.model.errors import FetchError
-from policy_server.notation import Kind, SecretStr
+from policy_server.notation import choices, credentials, numbers, paths, texts, writing
+from policy_server.notation.credentials import SecretStr
+from policy_server.notation.kinds import Kind
 
 _SCHEMES: Final = ("https", "http", "ssh", "git")
 _SCP: Final = re.compile(r"(?:(?P<user>[\w.-]+)@)?(?P<host>[A-Za-z0-9.-]+):(?P<path>[^/\\:][^:]*)")
-_NAME: Final = re.compile(r"[\w][\w.-]{0,99}")
+NAME: Final = re.compile(r"[\w][\w.-]{0,99}")
+"""What tables are called."""
+
 _WANTED: Final = 'repositories by name, each with at least a url: {"policies": {"url": "https://…"}}, or name=url pairs'
 
 
@@ -131,8 +134,8 @@ def _parse(text: str) -> object:
 
 
 def _repository(name: str, table: object) -> GitRepository:
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"repositories whose names are letters, digits, _, . and -, unlike {notation.short(name)}")
+    if not NAME.fullmatch(name):
+        raise ValueError(f"repositories whose names are letters, digits, _, . and -, unlike {writing.short(name)}")
     if isinstance(table, str):
         table = {"url": table}
     if not isinstance(table, Mapping) or "url" not in table:
@@ -160,7 +163,7 @@ def _secret(name: str, key: str, given: dict[str, object]) -> Secret:
         raise ValueError(f"given {key} or {key}_file for {name}, not both")
     if text is not None and not isinstance(text, str):
         raise ValueError(f"given {key} of {name} as text")
-    return Secret(SecretStr(text) if text else None, notation.PATH.read(file) if file else None)
+    return Secret(SecretStr(text) if text else None, paths.PATH.read(file) if file else None)
 
 
 def _check(made: GitRepository) -> None:
@@ -223,11 +226,11 @@ _KINDS: Final[Mapping[str, Kind[object]]] = {
     "url": Kind("", _url),
     "branch": Kind("", _branch),
     "folder": Kind("", _folder),
-    "user": cast(Kind[object], notation.TEXT),
-    "ssh_key": cast(Kind[object], notation.PATH),
-    "known_hosts": cast(Kind[object], notation.PATH),
-    "interval": cast(Kind[object], notation.duration(1, 86400)),
-    "deleted": cast(Kind[object], notation.choice(*Deleted).then(Deleted)),
+    "user": cast(Kind[object], texts.TEXT),
+    "ssh_key": cast(Kind[object], paths.PATH),
+    "known_hosts": cast(Kind[object], paths.PATH),
+    "interval": cast(Kind[object], numbers.duration(1, 86400)),
+    "deleted": cast(Kind[object], choices.choice(*Deleted).then(Deleted)),
 }
 _SECRETS: Final = ("password", "token", "hook_secret")
 
@@ -237,10 +240,10 @@ def _written(item: GitRepository, *, secrets: bool) -> Iterable[tuple[str, str]]
     for key in _KINDS:
         value = getattr(item, key)
         if key == "url" or value != getattr(plain, key):
-            yield key, notation.shown(value)
+            yield key, writing.shown(value)
     for key in _SECRETS:
         secret: Secret = getattr(item, key)
         if secret.file is not None:
             yield f"{key}_file", str(secret.file)
         elif secret.text is not None:
-            yield key, secret.text.get_secret_value() if secrets else notation.COVERED
+            yield key, secret.text.get_secret_value() if secrets else credentials.COVERED

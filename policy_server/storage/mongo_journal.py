@@ -10,9 +10,7 @@ alone. So a writer that is killed before the commit has changed nothing, and
 one that is killed after it loses nothing.
 """
 
-import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,13 +28,12 @@ from policy_server.storage.mongo_contents import CHUNK, Contents, Pieces
 from policy_server.storage.mongo_server import GLANCE, Document, MongoServer
 
 SCHEMA: Final = 1
+STATE: Final = "policy_server_state"
+"""The collection with the document that every commit writes."""
+
 _ID: Final = {"_id": "stamp"}
 _PATIENCE: Final = 30.0
-_AWAIT: Final = 1000
-_AGAIN: Final = 5.0
 _DUPLICATE: Final = 11000
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,26 +107,6 @@ class Journal:
             time.sleep(random.uniform(0, pause))
             pause = min(pause * 2, 0.05)
 
-    def follow(self, changed: Callable[[], None], stop: threading.Event) -> None:
-        """Call ``changed`` for every commit, through a change stream; return where there are none.
-
-        A stream that breaks, at a failover for example, is opened anew.
-        """
-        while not stop.is_set():
-            try:
-                if not self._server.has_streams():
-                    return
-                with self._state.watch(max_await_time_ms=_AWAIT) as stream:
-                    while stream.alive and not stop.is_set():
-                        if stream.try_next() is not None:
-                            changed()
-            except errors.OperationFailure as error:
-                log.info("no change stream (%s)", error.code, extra={"action": "follow.refused"})
-                return
-            except errors.PyMongoError as error:
-                log.info("the change stream broke: %s", type(error).__name__, extra={"action": "follow.broke"})
-            stop.wait(_AGAIN)
-
     def tidy(self, stamp: int) -> None:
         """Forget what was written for commits that can never be; everything up to ``stamp`` is carried out."""
         self._batches.tidy(stamp)
@@ -138,11 +115,13 @@ class Journal:
         """Make the state when it is missing; StoreUnavailable when a newer version made it."""
         with suppress(errors.DuplicateKeyError):  # another process came first
             self._state.update_one(_ID, {"$setOnInsert": {"stamp": 0, "pending": None, "schema": SCHEMA}}, upsert=True)
-        self._complete(self._state.find_one(_ID, {"stamp": 1, "schema": 1}), schema=True)
+        if "pending" not in self._complete(self._state.find_one(_ID), schema=True):
+            # Such servers also let two writers win one compare-and-set, which would damage everything silently.
+            raise StoreUnavailable(f"{self._server.place} does not keep what it is told, as FerretDB 1; use MongoDB.")
 
     @property
     def _state(self) -> Collection[Document]:
-        return self._server.collection("policy_server_state")
+        return self._server.collection(STATE)
 
     def _complete(self, found: Document | None, *, schema: bool = False) -> Document:
         if found is None:

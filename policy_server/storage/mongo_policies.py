@@ -12,9 +12,7 @@ from typing import Final
 
 from policy_server.model.change import Publication
 from policy_server.model.policy import (
-    Dialect,
     Failure,
-    Manifest,
     PolicyId,
     PolicyRecord,
     PolicySource,
@@ -26,6 +24,7 @@ from policy_server.storage.mongo_contents import module_key, text_key
 from policy_server.storage.mongo_journal import order, policy_of
 from policy_server.storage.mongo_micros import from_micros, to_micros
 from policy_server.storage.mongo_server import Document
+from policy_server.storage.reading import revision_of
 
 LEGACY_TEXTS: Final = ("rego", "data", "dataConfig", "outputSchema", "exportConfig", "filename")
 _INLINE: Final = 500
@@ -100,34 +99,8 @@ def bulk_of(document: Document) -> int:
 def read_revision(policy: PolicyId, revision: Document, contents: Mapping[str, bytes]) -> Revision:
     """Read a revision; KeyError when one of its contents has gone in between."""
     texts = {name: _read(text, contents) for name, text in revision["texts"].items()}
-    source = PolicySource(
-        id=policy,
-        rego=texts["rego"] or "",
-        data=texts["source_data"],
-        data_config=texts["data_config"],
-        output_schema=texts["output_schema"],
-        export_config=texts["export_config"],
-        dialect=Dialect(revision["dialect"]),
-        origin=revision["origin"],
-    )
-    manifest = Manifest(
-        digest=revision["module"],
-        source_digest=revision["source_digest"],
-        opa_version=revision["opa_version"],
-        dialect=Dialect(revision["compiled_dialect"]),
-        entrypoints=tuple(revision["entrypoints"]),
-        builtins=tuple(revision["builtins"]),
-    )
-    return Revision(
-        id=policy,
-        number=revision["number"],
-        source=source,
-        manifest=manifest,
-        data=texts["data"],
-        digest=revision["digest"],
-        author=revision["author"],
-        created_at=from_micros(revision["at"]),
-    )
+    texts["rego"] = texts["rego"] or ""
+    return revision_of(policy, {**revision, **texts, "created_at": from_micros(revision["at"])})
 
 
 def parts_of(history: Sequence[Document]) -> dict[str, object]:

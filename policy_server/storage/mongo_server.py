@@ -33,7 +33,7 @@ _LIMITS: Final[dict[str, Any]] = {
 _PROMISES: Final[dict[str, Any]] = {"w": "majority", "wtimeoutMS": 15000, "readConcernLevel": "majority"}
 
 
-_STREAMING: Final = frozenset({"ReplicaSetWithPrimary", "ReplicaSetNoPrimary", "Sharded"})
+_ROUTERS: Final = frozenset({"Mongos", "LoadBalancer"})
 
 
 class MongoServer:
@@ -47,6 +47,10 @@ class MongoServer:
         except (errors.PyMongoError, ValueError):
             # SECURITY: the driver repeats the address, and a password may be in it.
             raise SettingsError("The URL of a MongoDB store is mongodb://user:password@host:port/database.") from None
+        except OSError as error:
+            raise SettingsError(
+                f"{error.filename}, which the URL of the MongoDB store names, cannot be read."
+            ) from error
         self._given = {name.lower() for name in parts["options"]} if parts else set()
         self._name = (parts["database"] if parts else None) or "policy"
         hosts = self._url.rpartition("@")[2].partition("://")[2] or self._url.rpartition("@")[2]
@@ -80,10 +84,14 @@ class MongoServer:
         return client[self._name]
 
     def has_streams(self) -> bool:
-        """Tell whether this deployment has change streams: replica sets and sharded clusters have."""
+        """Tell whether this deployment has change streams: replica sets and sharded clusters have.
+
+        The servers are looked at, not the topology: a direct connection to a member of a replica set has them too.
+        """
         client = self.database.client
         client.admin.command("ping")
-        return client.topology_description.topology_type_name in _STREAMING
+        servers = client.topology_description.server_descriptions().values()
+        return any(each.replica_set_name or each.server_type_name in _ROUTERS for each in servers)
 
     def close(self) -> None:
         """Close every connection; the next use opens new ones."""
@@ -103,8 +111,12 @@ class MongoServer:
 
     def _connect(self) -> "MongoClient[Document]":
         options = {name: value for name, value in {**_LIMITS, **_PROMISES}.items() if name.lower() not in self._given}
-        with self.explained():
-            return MongoClient(self._url, connect=False, tz_aware=True, **options)
+        try:
+            with self.explained():
+                return MongoClient(self._url, connect=False, tz_aware=True, **options)
+        except OSError as error:  # also what is wrong with certificates and keys
+            why = "cannot be used with the certificates that its URL names; are they readable PEM files?"
+            raise StoreUnavailable(f"{self.place} {why}") from error
 
     @contextmanager
     def explained(self, *, within: float | None = None) -> Iterator[None]:

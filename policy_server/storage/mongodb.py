@@ -38,8 +38,9 @@ from policy_server.storage.listing import (
 )
 from policy_server.storage.mongo_changes import Drafts, history_of, need, turning
 from policy_server.storage.mongo_contents import Contents, Pieces, module_key
-from policy_server.storage.mongo_journal import Decide, Journal, key, order, policy_of
+from policy_server.storage.mongo_journal import STATE, Decide, Journal, key, order, policy_of
 from policy_server.storage.mongo_server import Document, MongoServer
+from policy_server.storage.mongo_stream import Stream
 from policy_server.storage.shelf_mongo import MongoShelf
 from policy_server.storage.single import Single
 
@@ -204,7 +205,7 @@ class MongoStore(Single, Around):
 
     def follow(self, changed: Callable[[], None], stop: threading.Event) -> None:
         """Follow a change stream where the deployment has them."""
-        self._journal.follow(changed, stop)
+        Stream(self._server, STATE).follow(changed, stop)
 
     def tidy(self) -> None:
         """Drop contents that nothing refers to: those of writers that were killed before their commit."""

@@ -6,19 +6,17 @@ from typing import Final, TypeVar
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, bindparam, func, select, tuple_
 
 from policy_server.model.policy import (
-    Dialect,
     Failure,
-    Manifest,
     Page,
     PolicyChanged,
     PolicyFilter,
     PolicyId,
     PolicyRecord,
-    PolicySource,
     Revision,
     RevisionSummary,
 )
 from policy_server.storage.listing import PAGE_SIZE, encode_cursor, fold, missing, no_revision, standing
+from policy_server.storage.reading import FIELDS, revision_of
 from policy_server.storage.tables import changes, documents, modules, policies, revisions
 
 Item = TypeVar("Item")
@@ -206,33 +204,7 @@ def _failure(row: RowMapping) -> Failure | None:
 
 
 def _revision(row: RowMapping, texts: dict[str, str]) -> Revision:
-    policy = policy_of(row)
-    own, effective = row["revision_source_data"], row["revision_data"]
-    source = PolicySource(
-        id=policy,
-        rego=row["revision_rego"],
-        data=None if own is None else texts[own],
-        data_config=row["revision_data_config"],
-        output_schema=row["revision_output_schema"],
-        export_config=row["revision_export_config"],
-        dialect=Dialect(row["revision_dialect"]),
-        origin=row["revision_origin"],
-    )
-    manifest = Manifest(
-        digest=row["revision_module"],
-        source_digest=row["revision_source_digest"],
-        opa_version=row["revision_opa_version"],
-        dialect=Dialect(row["revision_compiled_dialect"]),
-        entrypoints=tuple(row["revision_entrypoints"]),
-        builtins=tuple(row["revision_builtins"]),
-    )
-    return Revision(
-        id=policy,
-        number=row["revision_number"],
-        source=source,
-        manifest=manifest,
-        data=None if effective is None else texts[effective],
-        digest=row["revision_digest"],
-        author=row["revision_author"],
-        created_at=row["revision_created_at"],
-    )
+    told = {name: row[f"revision_{name}"] for name in FIELDS}
+    for name in ("source_data", "data"):
+        told[name] = None if told[name] is None else texts[told[name]]
+    return revision_of(policy_of(row), told)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 from acceptance_server import Server, wait_until
+from authority import make_authority
 from joserfc import jws
 from joserfc.jwk import ECKey
 from pytest_httpserver import HTTPServer
@@ -31,9 +32,9 @@ class Issuer:
         """Sign with another key from now on."""
         self.key = ECKey.generate_key("P-256", {"kid": kid})
 
-    def token(self) -> str:
+    def token(self, **more: object) -> str:
         """Sign a token that may evaluate."""
-        claims = {"sub": "alice", "aud": "policies", "exp": time.time() + 600, "scope": "evaluate:bundled"}
+        claims = {"sub": "alice", "aud": "policies", "exp": time.time() + 600, "scope": "evaluate:bundled"} | more
         return jws.serialize_compact({"alg": "ES256", "kid": self.key.kid}, json.dumps(claims).encode(), self.key)
 
     def _answer(self, _request: Request) -> Response:
@@ -101,6 +102,40 @@ def test_an_issuer_may_rotate_and_go_away(new_server: Callable[..., Server], iss
     assert ask(server, token) == 401
     assert server.stop() == 0
     assert not any(part in server.log() for part in (*token.split("."), *issuer.token().split(".")[:2]))
+
+
+def test_several_issuers_have_limits_of_their_own(new_server: Callable[..., Server], tmp_path: Path) -> None:
+    """Over TLS of a private authority; one that is away is named by health and stops nobody else."""
+    authority = make_authority(tmp_path)
+    with HTTPServer("127.0.0.1", ssl_context=authority.server()) as site:
+        issuer = Issuer(site)
+        least = {"audiences": "policies", "ca_file": authority.path("ca.pem")}
+        tables = {
+            "corp": {"issuer": "urn:corp", "limit": "evaluate", "jwk_url": issuer.url} | least,
+            "small": {"issuer": "urn:small", "limit": "evaluate:theirs", "jwk_url": issuer.url} | least,
+            "away": {"issuer": "urn:away", "limit": "admin", "jwk_url": f"{issuer.url}/none"} | least,
+        }
+        server = new_server(auth_enabled="true", token_issuers=json.dumps(tables))
+        server.start()
+
+        assert [ask(server, issuer.token(iss=f"urn:{name}")) for name in (*tables, "else")] == [200, 403, 503, 401]
+        checks = requests.get(f"{server.url}/readyz?verbose", timeout=10).json()["checks"]
+        assert server.stop() == 0
+
+    [keys] = [check for check in checks if check["name"] == "keys"]
+    assert (keys["state"], keys["message"].partition("; away: ")[0]) == ("degraded", "corp: 1 keys; small: 1 keys")
+
+
+def test_an_authority_that_cannot_be_read_stops_the_start(new_server: Callable[..., Server], tmp_path: Path) -> None:
+    """In one line that names the setting and the file; nobody finds out from refused tokens."""
+    server = new_server(auth_enabled="true", auth_ca_file=str(tmp_path / "none.pem"))
+
+    with pytest.raises(AssertionError, match="the server ended with 3"):
+        server.start()
+    assert server.stop() == 3
+
+    assert "POLICY_AUTH_CA_FILE names" in server.log()
+    assert "Traceback" not in server.log()
 
 
 def test_protection_is_not_lost_by_reading_settings_again(new_server: Callable[..., Server], tmp_path: Path) -> None:

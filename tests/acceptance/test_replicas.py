@@ -2,13 +2,14 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
 from acceptance_server import Server, wait_until
-from database_servers import mongodb_url, postgresql_url
+from database_servers import mongodb_url, postgresql_url, replica_url
 from pymongo import MongoClient
 
 from policy_server.storage.opening import open_store
@@ -92,3 +93,25 @@ def test_a_database_of_the_original_service_is_taken_over(new_server: Callable[.
     store = open_store(url)
     assert list(store.foreign()) == []
     store.close()
+
+
+@pytest.mark.parametrize(("address", "first"), [(replica_url, 2), (mongodb_url, 1)], ids=["stream", "no stream"])
+def test_a_change_stream_brings_a_new_revision_long_before_the_next_look(
+    new_server: Callable[..., Server], address: Callable[[], str], first: int, tmp_path: Path
+) -> None:
+    """Servers look once a minute; the first question, which would make one look, is answered anew already."""
+    url = address()
+    one, two = (
+        new_server(storage_url=url, state_dir=str(tmp_path / name), worker_poll="60s", workers="1")
+        for name in ("one", "two")
+    )
+    one.start()
+    two.start()
+    one.write("told", "package g.told\n\nn := 1\n")
+    wait_until(lambda: all(each.ask("told").status_code == 200 for each in (one, two)), "both answer")
+
+    one.write("told", "package g.told\n\nn := 2\n")
+    wait_until(lambda: one.ask("told").json() == {"n": 2}, "the one that is asked is new")
+    time.sleep(2)
+
+    assert two.ask("told").json() == {"n": first}

@@ -8,7 +8,7 @@ that the store acknowledged, and for nothing else.
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from contract_samples import NOON, compiled, later, refresh, source
 from policy_server.events.deliverer import Deliverer
 from policy_server.events.webhooks import Webhooks
 from policy_server.model.change import Publication
-from policy_server.model.policy import PolicyId
+from policy_server.model.policy import Failure, PolicyId
 from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
 from policy_server.ports import Store
@@ -125,6 +125,26 @@ def obey(store: Store, policy: str) -> None:
         say(did=order)
 
 
+def change(store: Store) -> None:
+    """Change one policy as told, line by line; tell the stamp after every change."""
+    policy = PolicyId("told", "g", "n", "1")
+    actions: dict[str, Callable[[], object]] = {
+        "publish": lambda: _publish(store, policy, f"m{store.stamp()}"),
+        "data": lambda: _publish(store, policy, f"d{store.stamp()}"),
+        "lock": lambda: store.lock(policy, NOON),
+        "unlock": lambda: store.unlock(policy, NOON),
+        "fail": lambda: store.fail(policy, Failure("compile_error", "it does not compile", NOON, "digest")),
+        "delete": lambda: store.delete(policy),
+    }
+    for order in lines():
+        actions[order]()
+        say(did=order, stamp=store.stamp())
+
+
+def _publish(store: Store, policy: PolicyId, mark: str) -> None:
+    store.publish(source(policy), compiled("module"), data=data_of(mark), digest=mark, author="w", at=NOON)
+
+
 def lines() -> Iterator[str]:
     """Read orders until there are no more."""
     for line in sys.stdin:
@@ -139,6 +159,7 @@ TASKS = {
     "claim": claim,
     "deliver": deliver,
     "obey": obey,
+    "change": change,
     "open": lambda store: store.ping(),
 }
 

@@ -14,7 +14,8 @@ from policy_server.api.routes import ROUTES
 from policy_server.builtins.registry import Registry
 from policy_server.cli.app import app
 from policy_server.environment import ALIASES
-from policy_server.settings import declared, variable
+from policy_server.given import variable
+from policy_server.settings import declared
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]

@@ -201,7 +201,7 @@ def test_scopes_are_where_the_operator_says(
 ) -> None:
     """A text or a list, at the top or deeper; without any, what is set as default."""
     issuer.publish([KEY])
-    rules = replace(RULES, scope_claim=claim, default_grants=(Grant(Role.EVALUATE),))
+    rules = replace(RULES, scope_claim=(claim,), default_grants=(Grant(Role.EVALUATE),))
     name = claim if "://" in claim else claim.partition(".")[0]
 
     principal = Bearer(issuer.reader(clock), rules, clock).identify(sign(KEY, claims(scope=None) | {name: value}))

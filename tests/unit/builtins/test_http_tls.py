@@ -1,60 +1,21 @@
 """``http.send``: who is trusted, who we are, and where certificates may come from."""
 
-import ssl
-import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from asked_sites import LOOPBACK, Asked, Site
+from authority import Authority, make_authority, openssl
 from werkzeug import Response
 
 INTERNAL, NETWORK = "eval_http_send_internal_error", "eval_http_send_network_error"
 
 
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority of the test's own, and what it signed."""
-
-    folder: Path
-
-    def path(self, name: str) -> str:
-        """Return a file's path."""
-        return str(self.folder / name)
-
-    def text(self, name: str) -> str:
-        """Return a file's text."""
-        return (self.folder / name).read_text()
-
-    def server(self, *, wants_client: bool = False) -> ssl.SSLContext:
-        """Return the server's side."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.folder / "server.pem", self.folder / "server.key")
-        if wants_client:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(self.folder / "ca.pem")
-        return context
-
-
-def _openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Make an authority, a server's certificate for 127.0.0.1 and name.test, and a client's."""
-    folder = tmp_path_factory.mktemp("authority")
-    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-batch")
-    ca = ("-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority", "-days", "2")
-    _openssl(folder, *new, "-x509", *ca, "-addext", "keyUsage=keyCertSign")
-    (folder / "server.ext").write_text("subjectAltName=IP:127.0.0.1,DNS:name.test\n")
-    (folder / "client.ext").write_text("extendedKeyUsage=clientAuth\n")
-    for name in ("server", "client"):
-        _openssl(folder, *new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        signed = ("-in", f"{name}.csr", "-out", f"{name}.pem", "-days", "2", "-extfile", f"{name}.ext")
-        _openssl(folder, "x509", "-req", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", *signed)
-    return Authority(folder)
+    return make_authority(tmp_path_factory.mktemp("authority"))
 
 
 def test_unknown_certificates_are_not_accepted(http: Asked, sites: Callable[..., Site], authority: Authority) -> None:
@@ -140,7 +101,7 @@ def test_texts_that_are_no_certificates_are_told(http: Asked, keys: dict[str, ob
 def test_a_key_with_a_password_does_not_ask_for_it(http: Asked, authority: Authority, tmp_path: Path) -> None:
     """A server has no terminal to be asked on."""
     locked = tmp_path / "locked.key"
-    _openssl(tmp_path, "ec", "-in", authority.path("client.key"), "-aes256", "-passout", "pass:x", "-out", str(locked))
+    openssl(tmp_path, "ec", "-in", authority.path("client.key"), "-aes256", "-passout", "pass:x", "-out", str(locked))
 
     keys = {"tls_client_cert": authority.text("client.pem"), "tls_client_key": locked.read_text()}
 

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_server.model.principal import ANONYMOUS, INCLUDED, Grant, Principal, Role, grants_of, parse_grant
+from policy_server.model.principal import (
+    ANONYMOUS,
+    INCLUDED,
+    Grant,
+    Principal,
+    Role,
+    bounded,
+    grants_of,
+    parse_grant,
+)
 
 
 def test_roles_include_what_makes_sense() -> None:
@@ -50,3 +59,32 @@ def test_what_is_no_scope_grants_nothing(text: str) -> None:
     with pytest.raises(ValueError, match=r"scope|repository"):
         parse_grant(text)
     assert grants_of([text, "read"]) == (Grant(Role.READ),)
+
+
+GRANTS = st.lists(st.builds(Grant, st.sampled_from(Role), st.sampled_from([None, "a", "b"])), max_size=4)
+
+
+@given(GRANTS, GRANTS)
+def test_a_ceiling_lets_through_what_both_allow(grants: list[Grant], ceiling: list[Grant]) -> None:
+    """Never more, and never less in any one repository; everywhere only when both say everywhere."""
+    granted, limit = Principal("x", tuple(grants)), Principal("x", tuple(ceiling))
+    left = Principal("x", bounded(grants, ceiling))
+
+    for role in Role:
+        for repository in ("a", "b", "c"):
+            both = granted.allows(role, repository) and limit.allows(role, repository)
+            assert left.allows(role, repository) is both
+        assert left.allows(role) is (granted.allows(role) and limit.allows(role))
+
+
+def test_what_is_left_is_said_in_the_fewest_words() -> None:
+    """The larger role below both, where both are."""
+    everything = (Grant(Role.ADMIN),)
+
+    assert bounded(everything, [Grant(Role.PUBLISH, "a")]) == (Grant(Role.PUBLISH, "a"),)
+    assert bounded([Grant(Role.EDIT)], [Grant(Role.READ), Grant(Role.PUBLISH, "a")]) == (
+        Grant(Role.READ),
+        Grant(Role.EDIT, "a"),
+    )
+    assert bounded([Grant(Role.READ, "a")], [Grant(Role.ADMIN, "b")]) == ()
+    assert bounded(everything, []) == ()

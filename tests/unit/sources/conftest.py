@@ -9,6 +9,7 @@ from git_server import Daemon, Ssh, Web, Work, make_work, need_git
 
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.publishing.publisher import SourcePublisher
+from policy_server.sources.folder import FolderFeed
 from policy_server.sources.git import GitFeed, GitLimits
 from policy_server.sources.git_config import read_repositories
 from policy_server.storage.memory import MemoryStore
@@ -54,6 +55,12 @@ def write(root: Path) -> Write:
         return directory
 
     return write
+
+
+@pytest.fixture
+def feed(root: Path, publisher: SourcePublisher, store: MemoryStore) -> FolderFeed:
+    """Give a feed over the folder."""
+    return FolderFeed([("repo", root)], publisher, store, clock=lambda: AT)
 
 
 @pytest.fixture

@@ -402,10 +402,26 @@ def test_without_change_streams_following_ends_at_once(store: Store, monkeypatch
     assert store.stamp() == 1
 
 
+def test_a_server_that_drops_what_it_is_told_is_refused(url: str, store: Store) -> None:
+    """FerretDB 1 leaves null out; that it also lets two writers win would be noticed by nobody."""
+    client: MongoClient[Document] = MongoClient(url)
+    client.get_default_database()["policy_server_state"].update_one({}, {"$unset": {"pending": ""}})
+    client.close()
+
+    with pytest.raises(StoreUnavailable, match="does not keep what it is told, as FerretDB 1; use MongoDB"):
+        store.ping()
+
+
+def test_a_file_in_the_url_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """In one sentence, at the start."""
+    with pytest.raises(SettingsError, match=r"none\.pem, which the URL of the MongoDB store names, cannot be read"):
+        open_store(f"mongodb://127.0.0.1/policies?tls=true&tlsCAFile={tmp_path}/none.pem")
+
+
 def test_a_change_stream_tells_of_changes(url: str, store: Store) -> None:
     """Where the deployment has them."""
     if not store._server.has_streams():  # type: ignore[attr-defined]
-        pytest.skip("CHANGE STREAMS ARE NOT TESTED: MONGODB_TEST_URI does not name a replica set")
+        pytest.skip("only of MONGODB_TEST_URI; the test server's are in tests/contract/test_store_following.py")
     told, stop = threading.Event(), threading.Event()
     following = threading.Thread(target=store.follow, args=(told.set, stop))
     following.start()

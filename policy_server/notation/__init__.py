@@ -1,0 +1,1 @@
+"""How settings are written: one reader a kind of value."""
