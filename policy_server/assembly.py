@@ -23,6 +23,7 @@ from policy_server.builtins.network import allowed_for, settled_registry
 from policy_server.builtins.opa import NETWORK
 from policy_server.builtins.registry import Registry
 from policy_server.compiler.compiler import RegoCompiler
+from policy_server.decisions import taking
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
@@ -44,6 +45,7 @@ from policy_server.ports import Store
 from policy_server.publishing.publisher import SourcePublisher
 from policy_server.publishing.rehearsal import Rehearsal
 from policy_server.publishing.schema import OutputSchemas
+from policy_server.recording import Recording
 from policy_server.refresh.refresher import Refresher
 from policy_server.settings import Settings
 from policy_server.sources.bundled import BundledFeed
@@ -129,7 +131,12 @@ class Assembly:
     @cached_property
     def evaluator(self) -> Evaluator:
         """Answers questions."""
-        return Evaluator(self.catalog)
+        return self.recording.evaluator(self.catalog)
+
+    @cached_property
+    def recording(self) -> Recording:
+        """Records decisions."""
+        return Recording(self.settings, lambda: self.store, self.metrics, now)
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -290,6 +297,7 @@ class Assembly:
         )
         subsystems = {"background": self.background.status, "toolkit": self._toolkit_status}
         subsystems["events"] = self._event_status
+        subsystems |= self.recording.subsystems()
         if settings.folders:
             subsystems["folders"] = self._folder_status
         if self.admission.keys is not None:
@@ -320,6 +328,7 @@ class Assembly:
                 subscriptions=self.exchange.subscriptions,
                 managed=self.managed,
                 git=self.git_requests,
+                take=None if local or self.recording.log is None else self.recording.log.take,
             )
         )
 
@@ -345,6 +354,8 @@ class Assembly:
         if self.settings.auth_enabled:
             self._start("auth", self.admission.watch)
         self._start("results", self.results.run)
+        if self.recording.log is not None:
+            self._start("decisions", self.recording.log.run)
         if background:
             self._start("background", self.background.supervise)
 
@@ -417,6 +428,7 @@ class Assembly:
 
     def _observe(self, seen: Observation) -> None:
         self.metrics.pexip(seen)
+        taking.observe(seen)
         if seen.outcome is Outcome.FALLBACK:
             log.warning(
                 "fallback for a request of kind %s: %s",

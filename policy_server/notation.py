@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from policy_server.auth.certificates import parse_known
 from policy_server.auth.rules import ALGORITHMS
+from policy_server.model import secrets
 from policy_server.model.duration import parse_duration
 from policy_server.model.policy import PolicyId
 from policy_server.model.principal import parse_grant
@@ -31,7 +32,7 @@ _PASSWORD: Final = re.compile(r"(?<=://)([^/?#@:]*):(?:[^/?#]*)(?=@)")
 _SECRET_PART: Final = re.compile(
     r"(?<=[?&])((?:ssl)?password|tlsCertificateKeyFilePassword|authMechanismProperties)=[^&]*", re.IGNORECASE
 )
-COVERED: Final = "**********"
+COVERED: Final = secrets.COVERED
 """What stands in place of a secret."""
 _HOST: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?")
 
@@ -112,10 +113,12 @@ def number(low: int, high: int) -> Kind[int]:
 
 
 def seconds(text: str) -> float | None:
-    """Read a duration as Go writes it (``1h30m``, ``250ms``) or plain seconds; None when it is neither."""
+    """Read a duration as Go writes it (``1h30m``, ``250ms``), days (``7d``) or plain seconds; None when it is none."""
     text = text.strip()
     if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
         return float(text)
+    if re.fullmatch(r"\d{1,6}d", text):
+        return int(text[:-1]) * 86400.0
     try:
         return parse_duration(text) / 1e9
     except ValueError:

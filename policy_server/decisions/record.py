@@ -1,0 +1,192 @@
+"""Makes records of what was taken: OPA's names, masked, as JSON."""
+
+import logging
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from policy_server.decisions.masking import MOUNT, Masked, Masker, Object
+from policy_server.decisions.taking import Slip
+from policy_server.model.logged import LoggedDecision
+from policy_server.model.policy import Revision
+from policy_server.model.values import Json
+
+log = logging.getLogger(__name__)
+
+PEXIP: Final = "pexip"
+BODIES: Final = ("/input", "/result")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_DOORS: Final = (("/v1/data", "data"), ("/access/", "authzen"), ("/policy/v1/", PEXIP))
+# Numbers keep all their digits.
+_decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
+_encoder: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What is kept of a record: ``bodies`` says whether input and result are, up to ``most`` bytes together."""
+
+    bodies: bool = True
+    most: int = 32 << 10
+
+
+class Recorder:
+    """Makes records; whatever happens there is one, without the bodies when they cannot be masked."""
+
+    def __init__(
+        self, masker: Masker, keeping: Keeping, labels: Mapping[str, str], erased: Callable[[str], None]
+    ) -> None:
+        """Take who masks, what is kept, what each record says of this server, and who hears why bodies were erased."""
+        self._masker = masker
+        self._keeping = keeping
+        self._labels = dict(labels)
+        self._erased = erased
+
+    def record(self, slip: Slip) -> LoggedDecision:
+        """Make the record of one decision."""
+        masked, note = self._masked(slip)
+        known = masked.document
+        at = _EPOCH + timedelta(microseconds=slip.at_ns // 1000)
+        revision, seen, request = slip.revision, slip.seen, slip.request
+        policy = slip.policy or (None if seen is None else seen.policy)
+        decision_id = (seen.decision_id if seen is not None else slip.id) or secrets.token_hex(16)
+        path = slip.entrypoint or (
+            revision.manifest.entrypoints[0] if revision else policy.entrypoint if policy else ""
+        )
+        failed = "error" in known
+        outcome = str(seen.outcome) if seen is not None else "failed" if failed else "answered"
+        endpoint = PEXIP if seen is not None else door_of(request.handler)
+        kind = None if seen is None else str(seen.kind)
+        trace = _TRACE.fullmatch(request.traceparent or "")
+        document: Object = {
+            "decision_id": decision_id,
+            "timestamp": at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "path": path,
+            "policy": None if policy is None else str(policy),
+            "bundles": None if revision is None else _bundle(revision),
+            "endpoint": endpoint,
+            "kind": kind,
+            "alias": known.get("alias"),
+            "outcome": outcome,
+            "reason": None if seen is None else seen.reason,
+            "input": known.get("input"),
+            "result": known.get("result"),
+            "erased": list(masked.erased),
+            "masked": list(masked.masked),
+            "note": note,
+            "error": known.get("error"),
+            "errors": known.get("errors"),
+            "requested_by": known.get("requested_by", ""),
+            "http_status": request.status,
+            "request_id": request.id,
+            "trace_id": trace and trace[1],
+            "span_id": trace and trace[2],
+            "metrics": _metrics(slip),
+            "labels": self._labels,
+        }
+        alias = known.get("alias")
+        return LoggedDecision(
+            id=f"{slip.at_ns // 1000:016x}{secrets.token_hex(8)}",
+            decision_id=decision_id,
+            at=at,
+            policy=policy,
+            path=path,
+            endpoint=endpoint,
+            outcome=outcome,
+            requested_by=str(known.get("requested_by", "")),
+            failed=failed,
+            body=_encoder.encode(_without_nothing(document, known)).decode(),
+            kind=kind,
+            alias=alias if isinstance(alias, str) else None,
+        )
+
+    def _masked(self, slip: Slip) -> tuple[Masked, str | None]:
+        """Return what may be kept of what others wrote, and a note when the bodies may not."""
+        document: Object = {"requested_by": slip.request.requested_by}
+        if slip.seen is not None and slip.seen.alias is not None:
+            document["alias"] = slip.seen.alias
+        document |= _failure(slip)
+        gone, note = self._bodies(slip)
+        also = () if slip.seen is None else (MOUNT,)
+        try:
+            if not gone:
+                document |= _bodies_of(slip)
+            masked = self._masker.mask(document, also=also)
+        except Exception as error:  # noqa: BLE001 - SECURITY: whatever it is, what could not be masked is not kept
+            # Not the error itself: it may quote what was to be masked.
+            log.warning(
+                "a decision could not be masked (%s) and is kept without its contents",
+                type(error).__name__,
+                extra={"action": "decisions.unmasked"},
+            )
+            self._erased("mask_failed")
+            bare: Object = {"error": {"code": _code(slip)}} if "error" in document else {}
+            return Masked(bare, BODIES, ()), "The contents could not be masked."
+        if gone:
+            masked = Masked(masked.document, (*gone, *masked.erased), masked.masked)
+        return masked, note
+
+    def _bodies(self, slip: Slip) -> tuple[tuple[str, ...], str | None]:
+        """Return which bodies are not kept, and why."""
+        if not self._keeping.bodies:
+            return BODIES, None
+        if slip.oversize:
+            self._erased("too_large")
+            return BODIES, f"Input and result together are larger than {self._keeping.most} bytes."
+        return (), None
+
+
+def door_of(handler: str) -> str:
+    """Return through which door a decision was asked for, by the path template of the request."""
+    for start, door in _DOORS:
+        if handler.startswith(start):
+            return door
+    return "validation" if "/validation" in handler else "evaluation"
+
+
+def _bodies_of(slip: Slip) -> Object:
+    found: Object = {}
+    if slip.input is not None:
+        found["input"] = _decoder.decode(slip.input)
+    if slip.result is not None:
+        found["result"] = _decoder.decode(slip.result)
+    return found
+
+
+def _failure(slip: Slip) -> Object:
+    found: Object = {}
+    if slip.error is not None:
+        found["error"] = {"code": slip.error.slug, "message": slip.error.message}
+    elif slip.seen is not None and slip.seen.reason is not None:
+        found["error"] = {"code": slip.seen.reason, "message": slip.seen.detail or ""}
+    if slip.errors:
+        found["errors"] = list(slip.errors)
+    return found
+
+
+def _code(slip: Slip) -> str:
+    return slip.error.slug if slip.error is not None else str(slip.seen and slip.seen.reason)
+
+
+def _bundle(revision: Revision) -> Json:
+    about = {"revision": str(revision.number), "digest": revision.digest, "origin": revision.source.origin}
+    return {str(revision.id): about}
+
+
+def _metrics(slip: Slip) -> Json:
+    found = {"timer_rego_query_eval_ns": slip.duration_ns}
+    if slip.seen is not None:
+        found["timer_server_handler_ns"] = round(slip.seen.duration * 1e9)
+    return found
+
+
+def _without_nothing(document: Object, known: Object) -> Object:
+    """Leave out what is not known; a body that is null is there."""
+    return {name: value for name, value in document.items() if value not in (None, []) or name in known}
