@@ -328,6 +328,7 @@ class Assembly:
                 subscriptions=self.exchange.subscriptions,
                 managed=self.managed,
                 git=self.git_requests,
+                decisions=self.recording.kept(local=local),
                 take=None if local or self.recording.log is None else self.recording.log.take,
             )
         )

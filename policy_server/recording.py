@@ -3,13 +3,15 @@
 import os
 import socket
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from policy_server.api.metrics import Metrics
-from policy_server.decisions.config import FILE, LOG, is_address
+from policy_server.decisions.config import FILE, LOG, STORE, is_address
 from policy_server.decisions.journal import DecisionLog
+from policy_server.decisions.keeping import StoreSink
 from policy_server.decisions.lane import Lane
 from policy_server.decisions.local import FileSink, LogSink
 from policy_server.decisions.masking import Masker
@@ -23,7 +25,7 @@ from policy_server.model.status import Status
 from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
 from policy_server.notation import SecretStr
-from policy_server.ports import Clock, Store
+from policy_server.ports import Clock, DecisionStore, Store
 from policy_server.settings import Settings
 from policy_server.version import VERSION
 
@@ -59,6 +61,13 @@ class Recording:
         """Return who decides."""
         return Evaluator(catalog) if self.log is None else RecordingEvaluator(catalog)
 
+    def kept(self, *, local: bool) -> DecisionStore | None:
+        """Return where decisions are found again, None when this server keeps none in the store.
+
+        A ``local`` command looks all the same: it may not have the settings of the server that kept them.
+        """
+        return self._store().decisions if local or STORE in self._settings.decision_log.names else None
+
     def subsystems(self) -> Mapping[str, Callable[[], Status]]:
         """Return what health pages show of it."""
         return {} if self.log is None else {"decisions": self.log.status}
@@ -66,6 +75,10 @@ class Recording:
     def _sink(self, name: str) -> Sink:
         if name == LOG:
             return LogSink()
+        if name == STORE:
+            age = timedelta(seconds=self._settings.decision_log_keep)
+            number = self._settings.decision_log_keep_records
+            return StoreSink(lambda: self._store().decisions, self._clock, age=age, number=number)
         if is_address(name):
             # The operator named this host, so that it may be reached wherever it is.
             guard = NetworkGuard((*self._settings.allowed_networks, urlsplit(name).hostname or ""))

@@ -10,6 +10,7 @@ from policy_server.decisions.buffer import Buffer
 from policy_server.decisions.lane import Counts, Lane
 from policy_server.decisions.record import Recorder
 from policy_server.decisions.taking import Request, Slip
+from policy_server.model.logged import LoggedDecision
 from policy_server.model.status import State, Status
 from policy_server.ports import Clock
 
@@ -88,10 +89,19 @@ class DecisionLog:
     def work(self) -> None:
         """Make records of all that waits and hand them to the lanes."""
         while portion := self._waiting.take(_PORTION):
-            records = [self._recorder.record(slip) for slip in portion]
+            records = [record for slip in portion if (record := self._record(slip)) is not None]
             for lane in self._lanes:
                 lane.put(records)
         self._account()
+
+    def _record(self, slip: Slip) -> LoggedDecision | None:
+        try:
+            return self._recorder.record(slip)
+        except Exception as error:  # noqa: BLE001 - the next decision has to be recorded all the same
+            # SECURITY: without its traceback, which may quote what was decided.
+            log.warning("a decision cannot be recorded: %s", type(error).__name__, extra={"action": "decisions.lost"})
+            self._counts.dropped("unrecordable")
+            return None
 
     def status(self) -> Status:
         """Return how the sinks are doing; the first that fails is named."""

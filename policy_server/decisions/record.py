@@ -52,6 +52,12 @@ class Recorder:
     def record(self, slip: Slip) -> LoggedDecision:
         """Make the record of one decision."""
         masked, note = self._masked(slip)
+        try:
+            return self._join(slip, masked, note)
+        except Exception as error:  # noqa: BLE001 - SECURITY: a text that cannot be written is not kept either
+            return self._join(slip, *self._bare(slip, error))
+
+    def _join(self, slip: Slip, masked: Masked, note: str | None) -> LoggedDecision:
         known = masked.document
         at = _EPOCH + timedelta(microseconds=slip.at_ns // 1000)
         revision, seen, request = slip.revision, slip.seen, slip.request
@@ -111,7 +117,7 @@ class Recorder:
         """Return what may be kept of what others wrote, and a note when the bodies may not."""
         document: Object = {"requested_by": slip.request.requested_by}
         if slip.seen is not None and slip.seen.alias is not None:
-            document["alias"] = slip.seen.alias
+            document["alias"] = _clean(slip.seen.alias)
         document |= _failure(slip)
         gone, note = self._bodies(slip)
         also = () if slip.seen is None else (MOUNT,)
@@ -120,18 +126,22 @@ class Recorder:
                 document |= _bodies_of(slip)
             masked = self._masker.mask(document, also=also)
         except Exception as error:  # noqa: BLE001 - SECURITY: whatever it is, what could not be masked is not kept
-            # Not the error itself: it may quote what was to be masked.
-            log.warning(
-                "a decision could not be masked (%s) and is kept without its contents",
-                type(error).__name__,
-                extra={"action": "decisions.unmasked"},
-            )
-            self._erased("mask_failed")
-            bare: Object = {"error": {"code": _code(slip)}} if "error" in document else {}
-            return Masked(bare, BODIES, ()), "The contents could not be masked."
+            return self._bare(slip, error)
         if gone:
             masked = Masked(masked.document, (*gone, *masked.erased), masked.masked)
         return masked, note
+
+    def _bare(self, slip: Slip, error: Exception) -> tuple[Masked, str]:
+        """Return what is kept when the rest cannot be."""
+        # Not the error itself: it may quote what was to be masked.
+        log.warning(
+            "a decision could not be masked (%s) and is kept without its contents",
+            type(error).__name__,
+            extra={"action": "decisions.unmasked"},
+        )
+        self._erased("mask_failed")
+        bare: Object = {"error": {"code": _code(slip)}} if _failure(slip).get("error") else {}
+        return Masked(bare, BODIES, ()), "The contents could not be masked."
 
     def _bodies(self, slip: Slip) -> tuple[tuple[str, ...], str | None]:
         """Return which bodies are not kept, and why."""
@@ -149,6 +159,11 @@ def door_of(handler: str) -> str:
         if handler.startswith(start):
             return door
     return "validation" if "/validation" in handler else "evaluation"
+
+
+def _clean(text: str) -> str:
+    """Replace what a store cannot keep: half characters and NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _bodies_of(slip: Slip) -> Object:
