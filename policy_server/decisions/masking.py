@@ -1,8 +1,8 @@
 """Hides what must not be kept: secrets by their names, and the places that the settings name.
 
-Works on a copy of what was decided. What is hidden in one place is covered
-everywhere else in the record, too: an error, an alias or a message of the
-policy may repeat a PIN.
+Works on what was read again from the texts of a decision, which stay as they are.
+What is hidden in one place is covered everywhere else in the record, too: an error,
+an alias or a message of the policy may repeat a PIN.
 """
 
 import hashlib
@@ -63,10 +63,10 @@ class Masker:
         self._key = key
 
     def mask(self, document: Object, *, also: Sequence[Mask] = ()) -> Masked:
-        """Return a masked copy; whatever goes wrong is raised, and then nothing may be kept.
+        """Return a document without secrets; whatever goes wrong is raised, and then nothing may be kept.
 
-        ``document`` has any of ``input``, ``result``, ``alias``, ``requested_by`` and texts besides; it is changed
-        where masks point. ``also`` are masks for this document only.
+        ``document`` has any of ``input``, ``result``, ``alias``, ``requested_by`` and texts besides; it was made for
+        this, and is changed. ``also`` are masks for this document only.
 
         Raises:
             ValueError: too many secrets are repeated elsewhere.
@@ -74,15 +74,16 @@ class Masker:
         work = _Work()
         for mask in (*also, *self._masks):
             self._point(document, mask, mask.parts, (), work)
-        copied: Object = {name: _hide(value, [name], work) for name, value in document.items()}
+        for name, value in document.items():
+            _hide(value, (name,), work)
         cover = _coverer(work)
         if cover is not None:
-            copied = {name: _cover(value, cover) for name, value in copied.items()}
+            document = {name: _cover(value, cover) for name, value in document.items()}
         pointers = [
             tuple(pointer_of(path if cover is None else [cover(part) for part in path]) for path in paths)
             for paths in (work.erased, work.masked)
         ]
-        return Masked(copied, *pointers)
+        return Masked(document, *pointers)
 
     def _point(self, inside: Json, mask: Mask, parts: Sequence[str], path: tuple[str, ...], work: _Work) -> None:
         """Apply a mask to whatever its pointer leads to; it may lead nowhere."""
@@ -128,31 +129,24 @@ def _members(inside: Json, head: str) -> Sequence[str | int]:
     return []
 
 
-def _hide(value: Json, path: list[str], work: _Work) -> Json:
-    """Copy a value, with what stands under the name of a secret covered."""
+def _hide(value: Json, path: tuple[str, ...], work: _Work) -> None:
+    """Cover what stands under the name of a secret, in place, and note every text that stays."""
     if isinstance(value, dict):
-        copied: Object = {}
         for key, member in value.items():
-            path.append(key)
             work.kept.append(key)
             if names_secret(key) and _is_telling(member):
                 work.secrets.update(_texts(member))
-                work.masked.append(tuple(path))
-                copied[key] = COVERED
-            else:
-                copied[key] = _hide(member, path, work)
-            path.pop()
-        return copied
-    if isinstance(value, list):
-        found = []
+                work.masked.append((*path, key))
+                value[key] = COVERED  # no key is added, so that going on is safe
+            elif isinstance(member, str):
+                work.kept.append(member)
+            elif member is not None and member is not True and member is not False:
+                _hide(member, (*path, key), work)
+    elif isinstance(value, list):
         for index, element in enumerate(value):
-            path.append(str(index))
-            found.append(_hide(element, path, work))
-            path.pop()
-        return found
-    if value is not None and not isinstance(value, bool):
+            _hide(element, (*path, str(index)), work)
+    elif value is not None and not isinstance(value, bool):
         work.kept.append(str(value))
-    return value
 
 
 def _is_telling(value: Json) -> bool:
@@ -176,7 +170,7 @@ def _texts(value: Json) -> Iterator[str]:
 
 def _coverer(work: _Work) -> Callable[[str], str] | None:
     """Return what covers the secrets in a text that stays; None when no text has any."""
-    # PERF: one look at all texts together; nearly always there is nothing to cover, and no second copy is made.
+    # PERF: one look at all texts together; nearly always there is nothing to cover, and no copy is made.
     everything = "\0".join(work.kept)
     repeated = sorted((text for text in work.secrets if text in everything), key=lambda text: (-len(text), text))
     if len(repeated) > _MOST:

@@ -1,11 +1,17 @@
 """What is recorded of decisions, whichever door they were asked at."""
 
 import json
+import os
+import re
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from decision_servers import ECHO, PLAIN, Recorded, recording
+
+from policy_server.model.status import State
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -195,3 +201,81 @@ def test_nothing_is_recorded_unless_asked_for(tmp_path: Path) -> None:
         assert server.assembly.recording.log is None
         assert "decisions" not in server.client.get("/readyz?verbose").body.decode()
         assert not server.file.exists()
+
+
+def test_a_sink_that_blocks_delays_no_call_and_no_stop(tmp_path: Path) -> None:
+    """A pipe that nobody reads: a thousand calls are answered, what has no room is counted, and the process ends."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with recording(tmp_path, decision_log=f"file:{pipe}", decision_log_queue="100") as server:
+        statuses = {server.service("room@example.com") for _ in range(1000)}
+        metrics = wait_for_drops(server)
+        health = server.client.get("/readyz?verbose").json
+        began = time.monotonic()
+        server.assembly.close()
+        took = time.monotonic() - began
+        # Let the thread go that is stuck in opening the pipe.
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        for thread in threading.enumerate():
+            if thread.name.startswith("decisions "):
+                thread.join(30)
+        os.close(reader)
+
+    assert statuses == {200}
+    assert took < 20
+    lost = sum(float(line.split()[-1]) for line in metrics if line.startswith("policy_decision_log_dropped_total{"))
+    assert 500 <= lost <= 1000
+    [check] = [each for each in health["checks"] if each["name"] == "decisions"]
+    assert (check["state"], "not recorded" in check["message"]) == ("degraded", True)
+
+
+def wait_for_drops(server: Recorded) -> list[str]:
+    """Wait until the thread has looked at all that waits; return the lines of the metrics."""
+    log = server.assembly.recording.log
+    assert log is not None
+    while len(log._waiting) or log.status().state is State.READY:
+        server.assembly._stop.wait(0.01)
+    return server.assembly.metrics.render().decode().splitlines()
+
+
+def test_a_server_that_is_away_delays_no_call(tmp_path: Path) -> None:
+    """Health names it, without its password; calls go on."""
+    with recording(tmp_path, decision_log="http://ada:hunter22@127.0.0.1:1/opa,store") as server:
+        assert server.service("room@example.com") == 200
+        log = server.assembly.recording.log
+        while log.status().state is State.READY:
+            server.assembly._stop.wait(0.01)
+        health = server.client.get("/readyz?verbose")
+
+        assert "http://**********@127.0.0.1:1/opa" in health.body.decode()
+        assert "hunter22" not in health.body.decode() + server.assembly.metrics.render().decode()
+        assert server.client.get("/v1/decisions").json["decisions"]
+
+
+def test_recording_never_changes_an_answer(tmp_path: Path) -> None:
+    """The same bytes with and without it, however much is masked."""
+    bodies = [
+        b'{"decision": {"pin": "918273", "a": [1.50, 1e3]}}',
+        b"{}",
+        b'"text"',
+        b"not json",
+        b'{"decision": null}',
+    ]
+    (tmp_path / "on").mkdir()
+    (tmp_path / "off").mkdir()
+    with (
+        recording(tmp_path / "on", decision_log_mask="/input/decision,/result/seen/*=text:x") as on,
+        recording(tmp_path / "off", decision_log="off") as off,
+    ):
+        for target in (f"/policy/{ECHO}/evaluation", "/v1/data/g/echo/seen", f"/policy/{PLAIN}/validation"):
+            for body in bodies:
+                headers = {"X-Evaluation-Id": "e", "X-Request-Id": "r"}
+                first, second = (each.client.post(target, body, headers=headers) for each in (on, off))
+
+                assert first.status == second.status
+                assert comparable(first.body) == comparable(second.body)
+
+
+def comparable(body: bytes) -> bytes:
+    """Return an answer without the ids that are drawn anew for each request."""
+    return re.sub(rb'"(decision_id|id)":"[^"]*"', rb"", body)
