@@ -413,6 +413,7 @@ class Assembly:
                 self.store.cache.purge(at)
                 self.store.outbox.prune(at - timedelta(seconds=settings.keep_events))
                 self.store.audit.prune(at - timedelta(seconds=settings.keep_audit))
+                self.recording.tidy(at)
                 self.store.tidy()
             except StoreUnavailable as error:
                 log.warning("the store is not tidied up: %s", error.message, extra={"action": "tidy.failed"})

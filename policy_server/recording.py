@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -67,6 +67,11 @@ class Recording:
         A ``local`` command looks all the same: it may not have the settings of the server that kept them.
         """
         return self._store().decisions if local or STORE in self._settings.decision_log.names else None
+
+    def tidy(self, at: datetime) -> None:
+        """Drop from the store what is too old or too much, also when nothing new comes or recording was turned off."""
+        age = timedelta(seconds=self._settings.decision_log_keep)
+        self._store().decisions.prune(at - age, keep=self._settings.decision_log_keep_records)
 
     def subsystems(self) -> Mapping[str, Callable[[], Status]]:
         """Return what health pages show of it."""

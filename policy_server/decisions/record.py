@@ -4,7 +4,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -14,7 +14,7 @@ import msgspec
 from policy_server.decisions.masking import MOUNT, Masked, Masker, Object
 from policy_server.decisions.taking import Slip
 from policy_server.model.logged import LoggedDecision
-from policy_server.model.policy import Revision
+from policy_server.model.policy import PolicyId, Revision
 from policy_server.model.values import Json
 
 log = logging.getLogger(__name__)
@@ -58,38 +58,49 @@ class Recorder:
             return self._join(slip, *self._bare(slip, error))
 
     def _join(self, slip: Slip, masked: Masked, note: str | None) -> LoggedDecision:
-        known = masked.document
-        at = _EPOCH + timedelta(microseconds=slip.at_ns // 1000)
-        revision, seen, request = slip.revision, slip.seen, slip.request
+        known, seen, revision = masked.document, slip.seen, slip.revision
+        alias, failed = known.get("alias"), "error" in known
         policy = slip.policy or (None if seen is None else seen.policy)
-        decision_id = (seen.decision_id if seen is not None else slip.id) or secrets.token_hex(16)
-        path = slip.entrypoint or (
-            revision.manifest.entrypoints[0] if revision else policy.entrypoint if policy else ""
+        made = LoggedDecision(
+            id=f"{slip.at_ns // 1000:016x}{secrets.token_hex(8)}",
+            decision_id=(slip.id if seen is None else seen.decision_id) or secrets.token_hex(16),
+            at=_EPOCH + timedelta(microseconds=slip.at_ns // 1000),
+            policy=policy,
+            path=slip.entrypoint or _package(policy, revision),
+            endpoint=door_of(slip.request.handler) if seen is None else PEXIP,
+            outcome=str(seen.outcome) if seen is not None else "failed" if failed else "answered",
+            requested_by=str(known.get("requested_by", "")),
+            failed=failed,
+            body="",
+            kind=None if seen is None else str(seen.kind),
+            alias=alias if isinstance(alias, str) else None,
         )
-        failed = "error" in known
-        outcome = str(seen.outcome) if seen is not None else "failed" if failed else "answered"
-        endpoint = PEXIP if seen is not None else door_of(request.handler)
-        kind = None if seen is None else str(seen.kind)
+        document = self._document(slip, made, masked)
+        if note is not None:
+            document["note"] = note
+        return replace(made, body=_encoder.encode(_without_nothing(document, known)).decode())
+
+    def _document(self, slip: Slip, made: LoggedDecision, masked: Masked) -> Object:
+        known, request = masked.document, slip.request
         trace = _TRACE.fullmatch(request.traceparent or "")
-        document: Object = {
-            "decision_id": decision_id,
-            "timestamp": at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            "path": path,
-            "policy": None if policy is None else str(policy),
-            "bundles": None if revision is None else _bundle(revision),
-            "endpoint": endpoint,
-            "kind": kind,
+        return {
+            "decision_id": made.decision_id,
+            "timestamp": made.at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "path": made.path,
+            "policy": None if made.policy is None else str(made.policy),
+            "bundles": None if slip.revision is None else _bundle(slip.revision),
+            "endpoint": made.endpoint,
+            "kind": made.kind,
             "alias": known.get("alias"),
-            "outcome": outcome,
-            "reason": None if seen is None else seen.reason,
+            "outcome": made.outcome,
+            "reason": None if slip.seen is None else slip.seen.reason,
             "input": known.get("input"),
             "result": known.get("result"),
             "erased": list(masked.erased),
             "masked": list(masked.masked),
-            "note": note,
             "error": known.get("error"),
             "errors": known.get("errors"),
-            "requested_by": known.get("requested_by", ""),
+            "requested_by": made.requested_by,
             "http_status": request.status,
             "request_id": request.id,
             "trace_id": trace and trace[1],
@@ -97,21 +108,6 @@ class Recorder:
             "metrics": _metrics(slip),
             "labels": self._labels,
         }
-        alias = known.get("alias")
-        return LoggedDecision(
-            id=f"{slip.at_ns // 1000:016x}{secrets.token_hex(8)}",
-            decision_id=decision_id,
-            at=at,
-            policy=policy,
-            path=path,
-            endpoint=endpoint,
-            outcome=outcome,
-            requested_by=str(known.get("requested_by", "")),
-            failed=failed,
-            body=_encoder.encode(_without_nothing(document, known)).decode(),
-            kind=kind,
-            alias=alias if isinstance(alias, str) else None,
-        )
 
     def _masked(self, slip: Slip) -> tuple[Masked, str | None]:
         """Return what may be kept of what others wrote, and a note when the bodies may not."""
@@ -119,17 +115,14 @@ class Recorder:
         if slip.seen is not None and slip.seen.alias is not None:
             document["alias"] = _clean(slip.seen.alias)
         document |= _failure(slip)
-        gone, note = self._bodies(slip)
+        gone, note = self._missing(slip)
         also = () if slip.seen is None else (MOUNT,)
         try:
-            if not gone:
-                document |= _bodies_of(slip)
+            document |= {name: body for name, body in _bodies_of(slip).items() if f"/{name}" not in gone}
             masked = self._masker.mask(document, also=also)
         except Exception as error:  # noqa: BLE001 - SECURITY: whatever it is, what could not be masked is not kept
             return self._bare(slip, error)
-        if gone:
-            masked = Masked(masked.document, (*gone, *masked.erased), masked.masked)
-        return masked, note
+        return replace(masked, erased=(*gone, *masked.erased)), note
 
     def _bare(self, slip: Slip, error: Exception) -> tuple[Masked, str]:
         """Return what is kept when the rest cannot be."""
@@ -143,13 +136,13 @@ class Recorder:
         bare: Object = {"error": {"code": _code(slip)}} if _failure(slip).get("error") else {}
         return Masked(bare, BODIES, ()), "The contents could not be masked."
 
-    def _bodies(self, slip: Slip) -> tuple[tuple[str, ...], str | None]:
+    def _missing(self, slip: Slip) -> tuple[tuple[str, ...], str | None]:
         """Return which bodies are not kept, and why."""
         if not self._keeping.bodies:
             return BODIES, None
         if slip.oversize:
             self._erased("too_large")
-            return BODIES, f"Input and result together are larger than {self._keeping.most} bytes."
+            return slip.oversize, f"Input and result together are larger than {self._keeping.most} bytes."
         return (), None
 
 
@@ -173,6 +166,12 @@ def _bodies_of(slip: Slip) -> Object:
     if slip.result is not None:
         found["result"] = _decoder.decode(slip.result)
     return found
+
+
+def _package(policy: PolicyId | None, revision: Revision | None) -> str:
+    if revision is not None:
+        return revision.manifest.entrypoints[0]
+    return "" if policy is None else policy.entrypoint
 
 
 def _failure(slip: Slip) -> Object:

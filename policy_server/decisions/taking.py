@@ -42,8 +42,8 @@ UNKNOWN = Request(handler="", status=0, requested_by="")
 class Slip:
     """One decision while its request is being answered.
 
-    ``at_ns`` is the time since 1970. ``seen`` is there for Pexip. ``oversize`` says that
-    input and result were too large to keep.
+    ``at_ns`` is the time since 1970. ``seen`` is there for Pexip. ``oversize`` are
+    pointers to what was too large to keep.
     PERF: a plain object; a frozen dataclass takes twice as long to make.
     """
 
@@ -77,14 +77,21 @@ class Slip:
         self.revision = revision
         self.error = error
         self.seen: Observation | None = None
-        self.oversize = False
+        self.oversize: tuple[str, ...] = ()
         self.request = UNKNOWN
 
     def shrink(self, most: int) -> None:
-        """Let input and result go when they have more bytes together, so that what waits stays small."""
-        if len(self.input or b"") + len(self.result or b"") > most:
-            self.input = self.result = None
-            self.oversize = True
+        """Let the larger of input and result go when they have more bytes together, and the other if it must.
+
+        So that what waits stays small.
+        """
+        asked, answered = len(self.input or b""), len(self.result or b"")
+        if asked + answered <= most:
+            return
+        if asked > most or asked > answered:
+            self.input, self.oversize = None, ("/input",)
+        if answered > most or asked <= answered:
+            self.result, self.oversize = None, (*self.oversize, "/result")
 
 
 _open: ContextVar[list[Slip] | None] = ContextVar("decisions", default=None)

@@ -180,7 +180,7 @@ def test_what_cannot_be_masked_is_kept_without_its_contents(server: Recorded) ->
 
 
 @pytest.mark.parametrize(
-    ("overrides", "noted"), [({"decision_log_input": "false"}, False), ({"decision_log_max_bytes": "1kB"}, True)]
+    ("overrides", "noted"), [({"decision_log_input": "false"}, False), ({"decision_log_max_bytes": "500"}, True)]
 )
 def test_contents_can_be_left_out(tmp_path: Path, overrides: dict[str, str], noted: bool) -> None:
     """All of them, or those that are too large; the record says so."""

@@ -130,12 +130,34 @@ def test_what_is_too_large_is_let_go_while_it_still_waits() -> None:
 
     with Running(make_log(sink, counts=counts, most=1000)) as log:
         log.take([large], REQUEST)
-        assert (large.input, large.result) == (None, None)
+        assert large.result is None
         [record] = sink.wait(1)
 
     body = json.loads(record.body)
-    assert (body["erased"], "larger than" in body["note"]) == (["/input", "/result"], True)
+    assert (body["erased"], "larger than" in body["note"], body["input"]) == (["/result"], True, {"n": 1})
     assert counts.counts["erased too_large"] == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "gone"),
+    [
+        (400, 500, ()),
+        (600, 500, ("/input",)),
+        (500, 600, ("/result",)),
+        (600, 600, ("/result",)),
+        (2000, 10, ("/input",)),
+        (2000, 1500, ("/input", "/result")),
+        (1500, 2000, ("/input", "/result")),
+    ],
+)
+def test_as_much_as_fits_is_kept(asked: int, answered: int, gone: tuple[str, ...]) -> None:
+    """The larger one goes first: a picture in an answer need not cost the question."""
+    made = slip()
+    made.input, made.result = b"x" * asked, b"x" * answered
+
+    made.shrink(1000)
+
+    assert made.oversize == gone
 
 
 def test_a_record_that_cannot_be_made_does_not_stop_the_next() -> None:
