@@ -1,9 +1,12 @@
 """What a record of a decision looks like."""
 
-from datetime import datetime
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""A time as it stands in the record."""
 
 
 class DecidedBy(Struct, frozen=True):
@@ -29,7 +32,7 @@ class DecisionView(Struct, frozen=True, kw_only=True):
     """
 
     decision_id: str
-    timestamp: datetime
+    timestamp: Timestamp
     path: str
     endpoint: str
     outcome: str
