@@ -24,13 +24,13 @@ from policy_server.builtins.opa import NETWORK
 from policy_server.builtins.registry import Registry
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.compiler.measured import MeasuredCompiler
+from policy_server.decisions import taking
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
 from policy_server.engine.policy import Policy
 from policy_server.engine.proving import Proof
 from policy_server.engine.results import Results, ServiceCache, StoreCache
-from policy_server.engine.traced import TracedEvaluator
 from policy_server.engine.versions import Versions
 from policy_server.exchange import Exchange, managed
 from policy_server.extending import extensions
@@ -47,6 +47,7 @@ from policy_server.publishing.publisher import SourcePublisher
 from policy_server.publishing.rehearsal import Rehearsal
 from policy_server.publishing.renewal import Renewal
 from policy_server.publishing.schema import OutputSchemas
+from policy_server.recording import Recording
 from policy_server.refresh.refresher import Refresher
 from policy_server.settings import Settings
 from policy_server.sources.bundled import ORIGIN, BundledFeed
@@ -139,7 +140,12 @@ class Assembly:
     @cached_property
     def evaluator(self) -> Evaluator:
         """Answers questions."""
-        return Evaluator(self.catalog) if spans.tracer is None else TracedEvaluator(self.catalog)
+        return self.recording.evaluator(self.catalog, traced=spans.tracer is not None)
+
+    @cached_property
+    def recording(self) -> Recording:
+        """Records decisions."""
+        return Recording(self.settings, lambda: self.store, self.metrics, now)
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -307,6 +313,7 @@ class Assembly:
         )
         subsystems = {"background": self.background.status, "toolkit": self._toolkit_status}
         subsystems["events"] = self._event_status
+        subsystems |= self.recording.subsystems()
         if settings.folders:
             subsystems["folders"] = self._folder_status
         if self.admission.rings:
@@ -337,6 +344,8 @@ class Assembly:
                 subscriptions=self.exchange.subscriptions,
                 managed=self.managed,
                 git=self.git_requests,
+                decisions=self.recording.kept(local=local),
+                take=None if local or self.recording.log is None else self.recording.log.take,
             )
         )
 
@@ -362,6 +371,8 @@ class Assembly:
         if self.settings.auth_enabled:
             self._start("auth", self.admission.watch)
         self._start("results", self.results.run)
+        if self.recording.log is not None:
+            self._start("decisions", self.recording.log.run)
         if background:
             self._start("background", self.background.supervise)
             self._start("gauges", self._measure)
@@ -429,6 +440,7 @@ class Assembly:
                 self.store.cache.purge(at)
                 self.store.outbox.prune(at - timedelta(seconds=settings.keep_events))
                 self.store.audit.prune(at - timedelta(seconds=settings.keep_audit))
+                self.recording.tidy(at)
                 self.store.tidy()
             except StoreUnavailable as error:
                 log.warning("the store is not tidied up: %s", error.message, extra={"action": "tidy.failed"})
@@ -445,6 +457,7 @@ class Assembly:
 
     def _observe(self, seen: Observation) -> None:
         self.metrics.pexip(seen)
+        taking.observe(seen)
         if seen.outcome is Outcome.FALLBACK:
             log.warning(
                 "fallback for a request of kind %s: %s",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from policy_server import environment, issuer_settings
 from policy_server.access_settings import AccessSettings
+from policy_server.decisions.config import unkeyed
 from policy_server.declaring import NOT_FOUND as _NOT_FOUND
 from policy_server.declaring import About
 from policy_server.declaring import deadline as _deadline
@@ -342,6 +343,7 @@ def load_settings(
     if values.get("storage_url") == "memory:":
         _check_memory(values, given, problems)
     problems += clashes(values.get("git"), values.get("folders")) + issuer_settings.clashes(values)
+    problems += unkeyed(values)
     if problems:
         raise SettingsError(
             "; ".join(problems), problems=[Problem(problem, code=SettingsError.slug) for problem in problems]

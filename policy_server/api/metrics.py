@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from policy_server.api.decision_counts import DecisionCounts
 from policy_server.api.workings import Workings
 from policy_server.pexip.answers import Observation, Outcome
 
@@ -75,6 +76,7 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
+        self.decision_log = DecisionCounts(self.registry)
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._made: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 

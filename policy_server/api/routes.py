@@ -9,6 +9,8 @@ from policy_server.api.audit import AuditTrail
 from policy_server.api.authzen import AccessApi
 from policy_server.api.bundles import AutoImports, Exports, Imports
 from policy_server.api.credentials import Credentials
+from policy_server.api.decision_routes import DECISIONS
+from policy_server.api.decisions import Decisions
 from policy_server.api.docs import DocsPages
 from policy_server.api.door_routes import DOORS
 from policy_server.api.editing import Editing
@@ -193,6 +195,7 @@ ROUTES: Final = (
           models.PolicyList, params=_LISTING, faults=(400, 500)),
     *ADMIN,
     *DOORS,
+    *DECISIONS,
     *_access(),
     *_events(),
     *_git(),
@@ -253,6 +256,7 @@ def make_resources(parts: Parts) -> Mapping[type, object]:
         Editing(store, parts.publisher, parts.rehearsal, parts.managed, max_body=limit),
         History(store),
         AuditTrail(store.audit),
+        Decisions(parts.decisions),
         DataApi(parts.versions, parts.find, parts.evaluator, options, parts.metrics),
         AccessApi(parts.find, parts.evaluator, options, parts.metrics),
         Git(parts.git or GitRequests((), store.cache, parts.clock), max_body=options.max_body),
