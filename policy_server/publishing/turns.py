@@ -4,17 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Final
-from uuid import uuid4
 
 from policy_server.model.errors import StoreUnavailable
 from policy_server.model.policy import PolicyId
 from policy_server.ports import Clock, LeaseStore
+from policy_server.publishing.leases import Lease
 
-_TERM: Final = timedelta(seconds=20)
 _PAUSE: Final = 0.02
-_PATIENCE: Final = 1500  # pauses: longer than the term, so that a crashed writer does not fail the next one
+_PATIENCE: Final = 1500  # pauses: longer than a lease, so that a crashed writer does not fail the next one
 
 
 class Turns:
@@ -40,18 +38,17 @@ class Turns:
 
         StoreUnavailable when another process does not finish.
         """
-        name, holder = f"publish:{policy}", uuid4().hex
+        lease = Lease(self._leases, f"publish:{policy}", self._clock)
         with self.alone(policy):
-            self._acquire(name, holder, policy)
+            self._acquire(lease, policy)
             try:
                 yield
             finally:
-                self._leases.release(name, holder)
+                lease.release()
 
-    def _acquire(self, name: str, holder: str, policy: PolicyId) -> None:
+    def _acquire(self, lease: Lease, policy: PolicyId) -> None:
         for _ in range(_PATIENCE):
-            at = self._clock()
-            if self._leases.acquire(name, holder, until=at + _TERM, at=at):
+            if lease.acquire():
                 return
             self._wait(_PAUSE)
         raise StoreUnavailable(f"Another process has been writing {policy} for too long.")
