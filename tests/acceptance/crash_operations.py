@@ -29,16 +29,17 @@ _POLICY_TABLES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where a worker dies: at the ``number``-th request to the database, or in a phase of a call."""
+    """Where a worker dies: at the ``number``-th request to the database with this label, or in a phase of a call."""
 
     number: int = 0
     when: When = When.BEFORE
     phase: Phase | None = None
+    label: str = ""
 
     def __str__(self) -> str:
         if self.phase is not None:
             return f"call {self.phase}"
-        return f"{self.when} request {self.number}" if self.number else "nowhere"
+        return f"{self.when} request {self.number} {self.label}".strip() if self.number else "nowhere"
 
 
 @dataclass
@@ -110,7 +111,6 @@ class Publish:
     name: str = "publish"
     span: Span = field(default_factory=lambda: Span(_publishing))
     phases: tuple[Phase, ...] = ()
-    _number: int = 1
 
     def prepare(self, world: World, checks: Checks) -> None:
         """Take the world as it is."""
@@ -119,7 +119,7 @@ class Publish:
     def begin(self) -> None:
         """Send it to the first server; note whether that says it is done."""
         try:
-            self._acknowledged = self._world.put(0, DOOR, self._number + 1).ok
+            self._acknowledged = self._world.put(0, DOOR, self._world.number + 1).ok
         except requests.RequestException:
             self._acknowledged = False
 
@@ -129,11 +129,11 @@ class Publish:
 
     def check(self) -> None:
         """Old or new in both servers, new when that was acknowledged; trying again succeeds."""
-        old, new = self._number, self._number + 1
+        old, new = self._world.number, self._world.number + 1
         found = self._checks.settled(DOOR, lambda seen: seen in {old, new})
         if self._acknowledged and found != new:
             raise Violation(Kind.LOST, f"{new} was acknowledged, {found} is there")
-        self._number = new
+        self._world.number = new
         self._retry(new)
         after = self._checks.settled(DOOR, lambda seen: seen in {found, new})
         if after != new:
@@ -213,7 +213,6 @@ class Delivery:
     name: str = "delivery"
     span: Span = field(default_factory=lambda: Span(_delivering))
     phases: tuple[Phase, ...] = tuple(Phase)
-    _number: int = 1
 
     def prepare(self, world: World, checks: Checks) -> None:
         """Take the world as it is."""
@@ -221,7 +220,7 @@ class Delivery:
 
     def begin(self) -> None:
         """Publish; wait until the subscriber was told and that was noted, or the worker is dead."""
-        self._number += 1
+        self._world.number += 1
         trap = self._world.trap
         self._acknowledged = self._put()
         in_time(lambda: trap.fired.is_set() or self._noted(), PATIENCE)
@@ -236,12 +235,13 @@ class Delivery:
             self._world.repair()
             assert self._put()
         self._checks.told({DOOR})
-        self._checks.settled(DOOR, lambda seen: seen in {self._number - 1, self._number})
+        new = self._world.number
+        self._checks.settled(DOOR, lambda seen: seen in {new - 1, new})
 
     def _put(self) -> bool:
         for server in (0, 1):
             try:
-                return self._world.put(server, DOOR, self._number).ok
+                return self._world.put(server, DOOR, self._world.number).ok
             except requests.ConnectionError:
                 continue  # told before its author heard of it, and killed for it
         return False
@@ -266,9 +266,9 @@ def strike_in(peer: Peer, phase: Phase, world: World, span: Span) -> None:
 
 
 def operations(backend: str) -> tuple[Operation, ...]:
-    """Return all operations, as they look on this database."""
+    """Return all operations, as they look on this database; what goes on by itself comes last."""
     ends = "COMMIT (DELETE leases refresh)" if backend == "postgresql" else "DELETE leases refresh"
-    return Publish(), Refresh(ends), Delivery()
+    return Publish(), Delivery(), Refresh(ends)
 
 
 def crash(world: World, checks: Checks, operation: Operation, point: Point) -> Outcome:
@@ -276,7 +276,7 @@ def crash(world: World, checks: Checks, operation: Operation, point: Point) -> O
     trap, calls = world.trap, world.hook.duplicates()
     trap.reset()
     if point.phase is None:
-        trap.arm(operation.span, point.number, point.when)
+        trap.arm(operation.span, point.number, point.when, label=point.label)
     else:
         operation.arm(point.phase)
     operation.begin()

@@ -50,14 +50,16 @@ class Trap:
     _span: Span | None = None
     _hit: bool = False
     _sender: int = 0
+    _label: str = ""
     _number: int = 0
     _when: When = When.BEFORE
 
-    def arm(self, span: Span, number: int = 0, when: When = When.BEFORE, *, sender: int = 0) -> None:
-        """Count from now on, and kill at the ``number``-th request; 0 only counts."""
+    def arm(self, span: Span, number: int = 0, when: When = When.BEFORE, *, label: str = "", sender: int = 0) -> None:
+        """Count from now on, and kill at the ``number``-th request whose label contains this one; 0 only counts."""
         self.reset()
         with self._lock:
-            self._span, self._number, self._when, self._sender = span, number, when, sender
+            self._span, self._number, self._when = span, number, when
+            self._label, self._sender = label, sender
 
     def reset(self) -> None:
         """Forget what was counted, and let everything pass."""
@@ -86,7 +88,7 @@ class Trap:
             if pid != self._sender:
                 return None
             self.seen.append(label)
-            if len(self.seen) == self._number:
+            if self._label in label and sum(self._label in each for each in self.seen) == self._number:
                 self._span, self._hit = None, True
                 return self._when
             if span.ends and span.ends in label:

@@ -26,6 +26,11 @@ class Line:
         """Whether every promise was kept at every point."""
         return not self.trouble and bool(self.outcomes)
 
+    @property
+    def killed(self) -> int:
+        """At how many points a worker was killed."""
+        return sum(each.fired for each in self.outcomes)
+
     def add(self, outcome: Outcome) -> None:
         """Take how one crash ended."""
         self.outcomes.append(outcome)

@@ -4,7 +4,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -17,6 +17,7 @@ from crash_proxy import When
 from crash_report import Line, to_table
 from crash_world import URLS, World, opened
 
+_OPERATIONS: Final = ("publish", "delivery", "refresh")
 _WHOLE: Final = 5
 """At every so manieth point all of the server is killed: master and workers."""
 
@@ -24,36 +25,37 @@ _WHOLE: Final = 5
 def series(world: World, operation: Operation, *, points: int | None = None) -> Iterator[Outcome]:
     """Crash at all points of an operation, or at some that are spread over them; yield how each ended.
 
-    How many requests there are is found out by letting it happen once, and then by going on
-    until it is over before the next point is reached.
+    How many requests there are is found out by letting it happen, and then by going on until it
+    is over before the next point is reached.
     """
     checks = Checks(world)
     operation.prepare(world, checks)
     checks.begin()
     for _ in range(2):  # the first time other things may still be under way
         yield crash(world, checks, operation, Point())
-    known = [Point(number, when) for number in range(1, len(world.trap.seen) + 1) for when in When]
-    known += [Point(phase=phase) for phase in operation.phases]
+    requests = len(world.trap.seen)
+    known = [Point(number, when) for number in range(1, requests + 1) for when in When]
+    calls = [Point(phase=phase) for phase in operation.phases]
     if points is None:
-        later = (Point(number, when) for number in count(len(world.trap.seen) + 1) for when in When)
-        yield from _until_over(world, checks, operation, known, later)
+        later = (Point(number, when) for number in count(requests + 1) for when in When)
+        yield from _until_over(world, checks, operation, known + calls, later)
     else:
-        yield from _each(world, checks, operation, _spread(known, points))
+        last = calls[-1:]
+        yield from at_points(world, checks, operation, [*_spread(known, points - len(last)), *last])
 
 
 def _until_over(
     world: World, checks: Checks, operation: Operation, known: list[Point], later: Iterator[Point]
 ) -> Iterator[Outcome]:
-    yield from _each(world, checks, operation, known)
-    for outcome in _each(world, checks, operation, later):
+    yield from at_points(world, checks, operation, known)
+    for outcome in at_points(world, checks, operation, later):
         if not outcome.fired:
             return
         yield outcome
 
 
-def _each(
-    world: World, checks: Checks, operation: Operation, points: list[Point] | Iterator[Point]
-) -> Iterator[Outcome]:
+def at_points(world: World, checks: Checks, operation: Operation, points: Iterable[Point]) -> Iterator[Outcome]:
+    """Crash at these points of an operation that is prepared, until a promise is broken."""
     for number, point in enumerate(points, 1):
         world.whole = number % _WHOLE == 0
         outcome = crash(world, checks, operation, point)
@@ -73,7 +75,7 @@ def main() -> int:
         (backend, operation)
         for backend in URLS
         for operation in operations(backend)
-        if not arguments.only or {backend, operation.name} & set(arguments.only) == set(arguments.only)
+        if _is_wanted(backend, URLS, arguments.only) and _is_wanted(operation.name, _OPERATIONS, arguments.only)
     ]
     until = time.monotonic() + 60 * arguments.minutes
     with tempfile.TemporaryDirectory(prefix="replicas-") as root, ThreadPoolExecutor(arguments.jobs) as pool:
@@ -104,6 +106,11 @@ def _line(directory: Path, backend: str, operation: Operation, points: int | Non
     return line
 
 
+def _is_wanted(name: str, of: Container[str], only: list[str]) -> bool:
+    """Tell whether a database, or an operation, is named, or none is."""
+    return name in only or not any(each in of for each in only)
+
+
 def _progress(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
@@ -113,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/replicas", description=__doc__)
     parser.add_argument("--points", type=int, help="crash only at so many points of each operation")
     parser.add_argument(
-        "--only", action="append", choices=[*URLS, "publish", "refresh", "delivery"], help="this database or operation"
+        "--only", action="append", default=[], choices=[*URLS, *_OPERATIONS], help="this database, or this operation"
     )
     parser.add_argument("--jobs", type=int, default=2, help="how many pairs of servers run at once")
     parser.add_argument("--minutes", type=float, default=120, help="stop after this time; what is left is a failure")

@@ -32,7 +32,7 @@ _SETTINGS: Final = {
     "POLICY_ALLOWED_NETWORKS": "127.0.0.1/32",
     "POLICY_WORKER_POLL": "0.1",
     "POLICY_EVENT_POLL": "0.1",
-    "POLICY_EVENT_TIMEOUT": "1",
+    "POLICY_EVENT_TIMEOUT": "0.5",
     "POLICY_EVENT_RETRY": "0.1",
     "POLICY_REFRESH_POLL": "0.1",
     "POLICY_REFRESH_TIMEOUT": "1",
@@ -43,12 +43,17 @@ _SETTINGS: Final = {
 
 @dataclass
 class World:
-    """What one series of crashes happens to; ``killed`` says who died, and when by the monotonic clock."""
+    """What one series of crashes happens to.
+
+    ``whole`` has all of a server killed, ``number`` is what was published last, ``killed`` says who died, and when by
+    the monotonic clock.
+    """
 
     directory: Path
     backend: str
     workers: int = 2
     whole: bool = False
+    number: int = 1
     killed: list[tuple[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
