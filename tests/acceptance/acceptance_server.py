@@ -116,7 +116,7 @@ class Server:
         """Return the process ids of its workers."""
         assert self.process is not None
         # NOTE: not from /proc/…/children, which leaves some out while others end.
-        return [pid for pid in processes() if parent(pid) == self.process.pid]
+        return sorted(pid for pid in processes() if parent(pid) == self.process.pid)
 
     def write(self, name: str, rego: str, **files: object) -> None:
         """Write a policy ``demo/g/<name>/1.0``; further files by stem, as JSON or as text."""

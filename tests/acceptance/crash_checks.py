@@ -99,6 +99,18 @@ class Checks:
             return None
         return found.json() if found.status_code == 200 else None
 
+    def well(self) -> None:
+        """Both servers, whoever answers, say that everything is as it should be."""
+
+        def ready() -> bool:
+            found = [self.get(server, "/readyz?verbose") for server in _BOTH for _ in range(_ASKED)]
+            last[:] = [check for each in found if each for check in each["checks"] if check["state"] != "ready"]
+            return all(each is not None and each["status"] == "ready" for each in found)
+
+        last: list[object] = []
+        if not in_time(ready, PATIENCE):
+            raise Violation(Kind.STUCK, f"a server is not well: {last[:2]}")
+
     def locked(self) -> None:
         """What was locked is locked in both servers."""
         for server in _BOTH:

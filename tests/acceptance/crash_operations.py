@@ -291,6 +291,7 @@ def crash(world: World, checks: Checks, operation: Operation, point: Point) -> O
         outcome.seconds = time.monotonic() - died
         world.repair()
         checks.locked()
+        checks.well()
         checks.told({DOOR, FETCHED})
     except Violation as violation:
         outcome.violation = violation

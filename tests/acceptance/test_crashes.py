@@ -28,9 +28,9 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 def crashes(world: World) -> Iterator[Outcome]:
     """Crash at a few points of each operation."""
     checks = Checks(world)
-    checks.begin()
     for operation in operations(world.backend):
         operation.prepare(world, checks)
+        checks.begin()
         yield from at_points(world, checks, operation, POINTS[operation.name])
 
 
