@@ -2,29 +2,15 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
 import requests
 from crash_checks import PATIENCE, Checks, Kind, Violation
+from crash_locking import Lock
 from crash_proxy import Span, When, owner
 from crash_receivers import Peer, Phase
+from crash_spans import delivering, publishing, refreshing
 from crash_world import DOOR, FETCHED, World, in_time
-
-_WRITES: Final = ("INSERT", "UPDATE", "DELETE")
-_POLICY_TABLES: Final = frozenset(
-    {
-        "policies",
-        "revisions",
-        "documents",
-        "modules",
-        "audit_records",
-        "audit",
-        "stamps",
-        "changes",
-        "contents",
-        "state",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,42 +60,12 @@ class Operation(Protocol):
         """Find out that nothing is lost or half, and that it happens after all."""
 
 
-def _parts(label: str) -> tuple[str, str, str]:
-    verb, noun, lease, *_ = [*label.split(), "", "", ""]
-    return verb, noun, lease
-
-
-def _commits(label: str) -> str:
-    return label.removeprefix("COMMIT (").removesuffix(")")
-
-
-def _publishing(label: str) -> bool:
-    verb, noun, lease = _parts(_commits(label))
-    if noun == "leases":
-        return lease == "publish"
-    if noun == "events":
-        return verb == "INSERT"
-    return noun in _POLICY_TABLES and (verb, noun) not in {("SELECT", "state"), ("SELECT", "changes")}
-
-
-def _refreshing(label: str) -> bool:
-    verb, noun, lease = _parts(_commits(label))
-    if noun == "leases":
-        return lease in {"refresh", "publish"}
-    return verb in _WRITES and (noun == "refreshes" or _publishing(label))
-
-
-def _delivering(label: str) -> bool:
-    verb, noun, _ = _parts(_commits(label))
-    return noun == "subscribers" or (noun == "deliveries" and verb in _WRITES) or (noun, verb) == ("events", "UPDATE")
-
-
 @dataclass
 class Publish:
     """An author replaces a policy, Rego and data at once."""
 
     name: str = "publish"
-    span: Span = field(default_factory=lambda: Span(_publishing))
+    span: Span = field(default_factory=lambda: Span(publishing))
     phases: tuple[Phase, ...] = ()
 
     def prepare(self, world: World, checks: Checks) -> None:
@@ -162,7 +118,7 @@ class Refresh:
 
     def __post_init__(self) -> None:
         """A fetch begins and ends with its lease."""
-        self.span = Span(_refreshing, begins="leases refresh", ends=self.ends)
+        self.span = Span(refreshing, begins="leases refresh", ends=self.ends)
 
     def prepare(self, world: World, checks: Checks) -> None:
         """Publish a policy whose data is fetched."""
@@ -177,7 +133,7 @@ class Refresh:
 
     def arm(self, phase: Phase) -> None:
         """Kill who fetches."""
-        strike_in(self._world.source, phase, self._world, Span(_refreshing))
+        strike_in(self._world.source, phase, self._world, Span(refreshing))
 
     def check(self) -> None:
         """Newer data comes to both servers, and goes on coming."""
@@ -211,7 +167,7 @@ class Delivery:
     """Whoever holds the background lease tells a subscriber about a change."""
 
     name: str = "delivery"
-    span: Span = field(default_factory=lambda: Span(_delivering))
+    span: Span = field(default_factory=lambda: Span(delivering))
     phases: tuple[Phase, ...] = tuple(Phase)
 
     def prepare(self, world: World, checks: Checks) -> None:
@@ -227,7 +183,7 @@ class Delivery:
 
     def arm(self, phase: Phase) -> None:
         """Kill who calls."""
-        strike_in(self._world.hook, phase, self._world, Span(_delivering))
+        strike_in(self._world.hook, phase, self._world, Span(delivering))
 
     def check(self) -> None:
         """The change is there, and the subscriber is told of it."""
@@ -268,7 +224,7 @@ def strike_in(peer: Peer, phase: Phase, world: World, span: Span) -> None:
 def operations(backend: str) -> tuple[Operation, ...]:
     """Return all operations, as they look on this database; what goes on by itself comes last."""
     ends = "COMMIT (DELETE leases refresh)" if backend == "postgresql" else "DELETE leases refresh"
-    return Publish(), Delivery(), Refresh(ends)
+    return Lock(), Publish(), Delivery(), Refresh(ends)
 
 
 def crash(world: World, checks: Checks, operation: Operation, point: Point) -> Outcome:

@@ -17,7 +17,7 @@ from crash_proxy import When
 from crash_report import Line, to_table
 from crash_world import URLS, World, opened
 
-_OPERATIONS: Final = ("publish", "delivery", "refresh")
+_OPERATIONS: Final = ("lock", "publish", "delivery", "refresh")
 _WHOLE: Final = 5
 """At every so manieth point all of the server is killed: master and workers."""
 

@@ -12,6 +12,7 @@ from crash_run import at_points
 from crash_world import URLS, World, opened
 
 POINTS = {
+    "lock": (Point(1, When.BEFORE, label="INSERT events"), Point(1, When.AFTER, label="INSERT events")),
     "publish": (Point(1, When.BEFORE, label="SELECT policies"), Point(1, When.AFTER, label="INSERT events")),
     "delivery": (Point(1, When.BEFORE, label="INSERT deliveries"), Point(phase=Phase.ANSWERED)),
     "refresh": (Point(1, When.AFTER, label="INSERT audit"), Point(phase=Phase.HALF)),
