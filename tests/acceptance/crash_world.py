@@ -45,13 +45,14 @@ _SETTINGS: Final = {
 class World:
     """What one series of crashes happens to.
 
-    ``whole`` has all of a server killed, ``number`` is what was published last, ``killed`` says who died, and when by
-    the monotonic clock.
+    ``first`` is the server that starts first, and so does the background work; ``whole`` has all of a server killed.
+    ``number`` is what was published last, ``killed`` says who died, and when by the monotonic clock.
     """
 
     directory: Path
     backend: str
     workers: int = 2
+    first: int = 0
     whole: bool = False
     number: int = 1
     killed: list[tuple[str, float]] = field(default_factory=list)
@@ -75,8 +76,8 @@ class World:
         """Start everything; policies: one to publish, one that is locked."""
         for proxy in self.proxies:
             proxy.start()
-        self.servers[0].start()
-        self.servers[1].start()
+        self.servers[self.first].start()
+        self.servers[1 - self.first].start()
         for name in (DOOR, SHUT):
             assert self.put(0, name, 1).ok
         self.subscribe(DOOR)
