@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
@@ -27,13 +27,14 @@ class Lease:
         self._every = every
         self._holder = uuid4().hex
         self._over = threading.Event()
-        self._lost = False
+        self._taken = False
+        self._until: datetime | None = None
         self._renewing: threading.Thread | None = None
 
     @property
     def lost(self) -> bool:
-        """Whether somebody else took it, because this process could not renew it in time."""
-        return self._lost
+        """Whether somebody else took it, or could have: this process did not renew it in time."""
+        return self._taken or self._until is None or self._clock() >= self._until
 
     def acquire(self) -> bool:
         """Take it; False when another one has it. StoreUnavailable."""
@@ -55,11 +56,15 @@ class Lease:
 
     def _take(self) -> bool:
         at = self._clock()
-        return self._leases.acquire(self._name, self._holder, until=at + TERM, at=at)
+        held = self._leases.acquire(self._name, self._holder, until=at + TERM, at=at)
+        if held:
+            self._until = at + TERM
+        return held
 
     def _renew(self) -> None:
         while not self._over.wait(self._every):
             try:
-                self._lost = self._lost or not self._take()
+                # Who took it may have given it back already: having it again makes nothing good.
+                self._taken = self.lost or not self._take()
             except StoreUnavailable as error:
                 log.warning("the lease %s is not renewed: %s", self._name, error.message)

@@ -107,7 +107,7 @@ class SourcePublisher:
         """
         for warning in check_data(data):
             log.warning("%s: %s", policy, warning, extra=_fields("publish.warning", policy, author))
-        with self._turns.swap(policy):
+        with self._turns.swap(policy) as confirm:
             record = self._store.get(policy)
             active = record.revision
             if active is None:
@@ -119,6 +119,7 @@ class SourcePublisher:
                 condition(record)
             compiled = CompiledPolicy(self._store.module(active.manifest.digest), active.manifest)
             self._prove(compiled.wasm, data)
+            confirm()
             with self._journal.change("change-data", policy, actor=author, before=active.digest, after=digest):
                 revision = self._store.publish(
                     active.source, compiled, data=data, digest=digest, author=author, at=self._clock()
@@ -144,10 +145,11 @@ class SourcePublisher:
 
     def delete(self, policy: PolicyId, *, author: str, condition: Condition | None = None) -> None:
         """Remove a policy; PolicyNotFound."""
-        with self._turns.swap(policy):
+        with self._turns.swap(policy) as confirm:
             record = self._store.get(policy)
             if condition is not None:
                 condition(record)
+            confirm()
             with self._journal.change("delete", policy, actor=author, before=_digest(record)):
                 self._store.delete(policy, actor=author, at=self._clock())
         log.info("%s: deleted by %s", policy, author, extra=_fields("publish.deleted", policy, author))
@@ -190,12 +192,13 @@ class SourcePublisher:
         self, source: PolicySource, compiled: CompiledPolicy, order: _Order
     ) -> tuple[Revision, PolicyRecord | None]:
         """Write a revision when it loads with its data; return it, and what was there before."""
-        with self._turns.swap(source.id):
+        with self._turns.swap(source.id) as confirm:
             before = self._record(source.id)
             data, digest, is_new = self._consider(source, before, order)
             if not is_new:
                 return self._keep(source, compiled, order, data, digest), before
             self._prove(compiled.wasm, data)
+            confirm()
             changes = {"before": _digest(before), "after": digest}
             with self._journal.change(order.action, source.id, actor=order.author, **changes):
                 return self._keep(source, compiled, order, data, digest), before

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from policy_server.model.errors import StoreUnavailable
@@ -33,16 +34,17 @@ class Turns:
             yield
 
     @contextmanager
-    def swap(self, policy: PolicyId) -> Iterator[None]:
+    def swap(self, policy: PolicyId) -> Iterator[Callable[[], None]]:
         """Keep everybody away, for the moment between reading and writing a revision.
 
-        StoreUnavailable when another process does not finish.
+        StoreUnavailable when another process does not finish. What is given is to be called right
+        before writing: StoreUnavailable when this process slept for so long that another may have written.
         """
         lease = Lease(self._leases, f"publish:{policy}", self._clock)
         with self.alone(policy):
             self._acquire(lease, policy)
             try:
-                yield
+                yield partial(_confirm, lease, policy)
             finally:
                 lease.release()
 
@@ -52,3 +54,8 @@ class Turns:
                 return
             self._wait(_PAUSE)
         raise StoreUnavailable(f"Another process has been writing {policy} for too long.")
+
+
+def _confirm(lease: Lease, policy: PolicyId) -> None:
+    if lease.lost:
+        raise StoreUnavailable(f"Another process may have written {policy} meanwhile; try again.")

@@ -118,3 +118,15 @@ def test_only_who_got_a_lease_renews_it(taken: bool) -> None:
     assert lease.acquire() is not taken
     assert threading.active_count() - before == (0 if taken else 1)
     lease.release()
+
+
+def test_a_lease_that_ran_out_is_lost_before_anybody_else_takes_it() -> None:
+    """Who was asleep for a whole term cannot know what happened meanwhile."""
+    now = [AT]
+    lease = Lease(MemoryStore(), "work", lambda: now[0])
+    assert lease.acquire()
+
+    assert not lease.lost
+    now[0] = AT + TERM
+    assert lease.lost
+    lease.release()

@@ -335,6 +335,26 @@ def test_the_lease_of_a_crashed_writer_runs_out(store: MemoryStore, compiler) ->
     assert store.get(ID).state is PolicyState.READY
 
 
+@pytest.mark.parametrize("write", ["publish", "publish_data", "delete"])
+def test_a_writer_that_slept_through_its_turn_writes_nothing(store: MemoryStore, compiler, write: str) -> None:
+    """Another one may have written meanwhile, and been told so; whoever slept tries again."""
+    now = [AT]
+
+    def sleep(_known: object, _data: object = None) -> None:
+        now[0] += timedelta(seconds=6)
+
+    arguments = {"publish": (replace(SOURCE, data="{}"),), "publish_data": (ID, "{}"), "delete": (ID,)}[write]
+    SourcePublisher(store, compiler, lambda: AT, lambda: None).publish(SOURCE, author="me")
+    before = store.stamp()
+    turns = Turns(store, lambda: now[0])
+    sleepy = SourcePublisher(store, compiler, lambda: AT, lambda: None, prove=sleep, turns=turns)
+
+    with pytest.raises(StoreUnavailable, match=r"r/g/n/1\.0 meanwhile; try again"):
+        getattr(sleepy, write)(*arguments, author="me", condition=sleep)
+
+    assert store.stamp() == before
+
+
 def test_data_that_does_not_load_is_found_at_publish(store: MemoryStore, compiler) -> None:
     """Source and data are proven together; the last good revision stays, whoever brings the data."""
     seen: list[str | None] = []
