@@ -6,9 +6,8 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
-from uuid import uuid4
 
 from policy_server.model.errors import (
     FetchError,
@@ -24,6 +23,7 @@ from policy_server.net.client import GuardedClient
 from policy_server.ports import Clock, Publisher, Store
 from policy_server.publishing.config import config_digest, parse_config
 from policy_server.publishing.document import explain
+from policy_server.publishing.leases import Lease
 from policy_server.refresh.fetch import fetch
 from policy_server.refresh.schedule import failed, first, is_due, succeeded
 from policy_server.tracing.spans import span
@@ -31,7 +31,6 @@ from policy_server.tracing.spans import span
 AUTHOR: Final = "refresh"
 _PAGE: Final = 200
 _AT_ONCE: Final = 8
-_MARGIN: Final = timedelta(seconds=30)  # publishing, after the slowest fetch
 
 log = logging.getLogger(__name__)
 
@@ -199,14 +198,13 @@ class Refresher:
     @contextmanager
     def _alone(self, policy: PolicyId) -> Iterator[bool]:
         """Take the lease of a policy; gives False when another one has it."""
-        name, holder, at = f"refresh:{policy}", uuid4().hex, self._clock()
-        until = at + timedelta(seconds=self._client.deadline) + _MARGIN
-        held = self._store.acquire(name, holder, until=until, at=at)
+        lease = Lease(self._store, f"refresh:{policy}", self._clock)
+        held = lease.acquire()
         try:
             yield held
         finally:
             if held:
-                self._store.release(name, holder)
+                lease.release()
 
     def _record(self, policy: PolicyId) -> PolicyRecord | None:
         try:

@@ -393,3 +393,23 @@ def test_who_counts_hears_of_every_fetch(publisher, store, source: HTTPServer, t
     refresher.run_due(time.pass_by(60))
 
     assert heard == [(str(ID), True), (str(ID), False)]
+
+
+def test_a_killed_process_keeps_others_from_fetching_for_seconds_only(
+    refresher: Refresher, publisher, store: MemoryStore, source: HTTPServer, time
+) -> None:
+    """However long a fetch may take: its lease is renewed while it goes on."""
+    free: list[bool] = []
+
+    def look(_request: Request) -> Response:
+        for seconds in (5, 6):
+            at = time() + timedelta(seconds=seconds)
+            free.append(store.acquire(f"refresh:{ID}", "other", until=at, at=at))
+        return Response("{}")
+
+    source.expect_request("/d").respond_with_handler(look)
+    publisher.publish(scheduled(source.url_for("/d")), author="me")
+
+    refresher.run_due(time())
+
+    assert free == [False, True]
