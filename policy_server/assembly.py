@@ -23,6 +23,8 @@ from policy_server.builtins.network import allowed_for, settled_registry
 from policy_server.builtins.opa import NETWORK
 from policy_server.builtins.registry import Registry
 from policy_server.compiler.compiler import RegoCompiler
+from policy_server.compiler.measured import MeasuredCompiler
+from policy_server.decisions import taking
 from policy_server.engine.catalog import Catalog
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
@@ -40,11 +42,12 @@ from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
 from policy_server.pexip.answers import Answers, Observation, Outcome, Route
 from policy_server.pexip.kinds import RequestKind
-from policy_server.ports import Store
+from policy_server.ports import Compiler, Store
 from policy_server.publishing.publisher import SourcePublisher
 from policy_server.publishing.rehearsal import Rehearsal
 from policy_server.publishing.renewal import Renewal
 from policy_server.publishing.schema import OutputSchemas
+from policy_server.recording import Recording
 from policy_server.refresh.refresher import Refresher
 from policy_server.settings import Settings
 from policy_server.sources.bundled import ORIGIN, BundledFeed
@@ -55,9 +58,11 @@ from policy_server.sources.git_requests import GitRequests
 from policy_server.storage.opening import open_store
 from policy_server.toolkit.location import bundled_root, find_toolkit
 from policy_server.toolkit.toolkit import Toolkit
+from policy_server.tracing import spans
 from policy_server.wasm.module import ModuleCache
 
 _HOUR = 3600.0
+_GAUGES = 5.0
 log = logging.getLogger(__name__)
 
 
@@ -122,6 +127,11 @@ class Assembly:
         return RegoCompiler(self.toolkit, self.registry.declarations(), self.registry.unavailable())
 
     @cached_property
+    def _measured(self) -> Compiler:
+        """The same, counted."""
+        return MeasuredCompiler(self.compiler, self.metrics.workings.compiled)
+
+    @cached_property
     def catalog(self) -> Catalog:
         """The policies that are ready to run."""
         settings = self.settings
@@ -130,7 +140,12 @@ class Assembly:
     @cached_property
     def evaluator(self) -> Evaluator:
         """Answers questions."""
-        return Evaluator(self.catalog)
+        return self.recording.evaluator(self.catalog, traced=spans.tracer is not None)
+
+    @cached_property
+    def recording(self) -> Recording:
+        """Records decisions."""
+        return Recording(self.settings, lambda: self.store, self.metrics, now)
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -157,7 +172,7 @@ class Assembly:
     @cached_property
     def publisher(self) -> SourcePublisher:
         """The one door for all writers."""
-        return SourcePublisher(self.store, self.compiler, now, self.catalog.wake, prove=Proof(self._load_text))
+        return SourcePublisher(self.store, self._measured, now, self.catalog.wake, prove=Proof(self._load_text))
 
     @cached_property
     def renewal(self) -> Renewal:
@@ -167,7 +182,7 @@ class Assembly:
     @cached_property
     def rehearsal(self) -> Rehearsal:
         """Publishing without its end."""
-        return Rehearsal(self.compiler, Proof(self._load_text), self._test)
+        return Rehearsal(self._measured, Proof(self._load_text), self._test)
 
     @cached_property
     def schemas(self) -> OutputSchemas:
@@ -185,7 +200,8 @@ class Assembly:
             deadline=settings.refresh_timeout,
             max_bytes=settings.refresh_max_bytes,
         )
-        return Refresher(self.store, self.publisher, client, now, retry=settings.refresh_retry)
+        seen = self.metrics.workings.refreshed
+        return Refresher(self.store, self.publisher, client, now, retry=settings.refresh_retry, seen=seen)
 
     @cached_property
     def exchange(self) -> Exchange:
@@ -297,6 +313,7 @@ class Assembly:
         )
         subsystems = {"background": self.background.status, "toolkit": self._toolkit_status}
         subsystems["events"] = self._event_status
+        subsystems |= self.recording.subsystems()
         if settings.folders:
             subsystems["folders"] = self._folder_status
         if self.admission.rings:
@@ -327,6 +344,8 @@ class Assembly:
                 subscriptions=self.exchange.subscriptions,
                 managed=self.managed,
                 git=self.git_requests,
+                decisions=self.recording.kept(local=local),
+                take=None if local or self.recording.log is None else self.recording.log.take,
             )
         )
 
@@ -352,8 +371,11 @@ class Assembly:
         if self.settings.auth_enabled:
             self._start("auth", self.admission.watch)
         self._start("results", self.results.run)
+        if self.recording.log is not None:
+            self._start("decisions", self.recording.log.run)
         if background:
             self._start("background", self.background.supervise)
+            self._start("gauges", self._measure)
 
     def close(self) -> None:
         """Stop the threads and give everything back; safe to repeat."""
@@ -378,12 +400,22 @@ class Assembly:
 
     def _rehearse(self, source: PolicySource) -> None:
         """Compile and load, and keep nothing."""
-        Proof(self._load_text)(self.compiler.compile(source).wasm, source.data)
+        Proof(self._load_text)(self._measured.compile(source).wasm, source.data)
 
     def _start(self, name: str, run: Callable[[threading.Event], None]) -> None:
         thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def _measure(self, halt: threading.Event) -> None:
+        """Note, every few seconds, what this worker has loaded and how it is doing."""
+        workings = self.metrics.workings
+        while not halt.wait(_GAUGES):
+            workings.engine(*self.catalog.usage())
+            workings.condition(
+                degraded=self.catalog.status().state is State.DEGRADED,
+                acting=self.background.status().message == ACTING,
+            )
 
     def _refresh(self, halt: threading.Event) -> None:
         while not halt.wait(self.settings.refresh_poll):
@@ -408,6 +440,7 @@ class Assembly:
                 self.store.cache.purge(at)
                 self.store.outbox.prune(at - timedelta(seconds=settings.keep_events))
                 self.store.audit.prune(at - timedelta(seconds=settings.keep_audit))
+                self.recording.tidy(at)
                 self.store.tidy()
             except StoreUnavailable as error:
                 log.warning("the store is not tidied up: %s", error.message, extra={"action": "tidy.failed"})
@@ -424,6 +457,7 @@ class Assembly:
 
     def _observe(self, seen: Observation) -> None:
         self.metrics.pexip(seen)
+        taking.observe(seen)
         if seen.outcome is Outcome.FALLBACK:
             log.warning(
                 "fallback for a request of kind %s: %s",

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from policy_server.tracing.wanted import obstacle
+
 PREFIX: Final = "POLICY_"
 CONFIG_FILE: Final = "POLICY_CONFIG_FILE"
 
@@ -35,6 +37,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "SIGNER_ADDR": "signer_url",
     "DID_RESOLVER_ADDR": "did_resolver_url",
     "OCM_ADDR": "ocm_url",
+    "TRAIN_ADDR": "train_url",
     "NATS_ADDR": "nats_url",
     "NATS_SUBJECT": "nats_subject",
 }
@@ -99,6 +102,9 @@ def warnings(environ: Mapping[str, str]) -> list[str]:
         found.append(f"{_GIT_INTERVAL} has no effect without {CLONE_URL}")
     if not environ.get(MONGO):
         found += [f"{name} has no effect without {MONGO}" for name in _MONGO_PARTS if _is_on(name, environ)]
+    untraced = obstacle(environ)
+    if untraced is not None:
+        found.append(untraced)
     return found
 
 

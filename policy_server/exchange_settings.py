@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Final
 
 from policy_server.access_settings import AccessSettings
+from policy_server.decisions.config import MASKS, Mask, Sinks
+from policy_server.decisions.config import SINKS as DECISION_SINKS
 from policy_server.declaring import setting
 from policy_server.model.policy import PolicyId
-from policy_server.notation import choices, networks, numbers, paths, texts
+from policy_server.notation import choices, credentials, networks, numbers, paths, texts
+from policy_server.notation.credentials import SecretStr
 from policy_server.sources.git_config import GIT, GitRepositories
 
 _MIB: Final = 1 << 20
@@ -155,6 +158,12 @@ class ExchangeSettings(AccessSettings):
         "The OCM service behind the `ocm` functions; `OCM_ADDR` is read too.",
         default="",
     )
+    train_url: str = setting(
+        "Extension functions",
+        networks.URL,
+        "TRAIN's trusted content resolver behind the `train` functions, with `/tcr/v1`; `TRAIN_ADDR` is read too.",
+        default="",
+    )
     neighbour_timeout: float = setting(
         "Extension functions",
         numbers.duration(0.01, 600),
@@ -231,4 +240,44 @@ class ExchangeSettings(AccessSettings):
         numbers.duration(1, 30 * 86400),
         "How long a delivery is tried again before it is given up.",
         default=86400.0,
+    )
+    decision_log: Sinks = setting(
+        "Decision log",
+        DECISION_SINKS,
+        "Where each decision is recorded: lines of the log, the store, a file of JSON lines, OPA's upload format.",
+        default=Sinks(),
+        secret=True,
+    )
+    decision_log_token: SecretStr | None = setting(
+        "Decision log", credentials.SECRET, "The bearer token that addresses are shown.", default=None, secret=True
+    )
+    decision_log_input: bool = setting(
+        "Decision log", choices.SWITCH, "Keep input and result of each decision.", default=True
+    )
+    decision_log_max_bytes: int = setting(
+        "Decision log",
+        numbers.size(0),
+        "Input and result that are larger together are left out of the record.",
+        default=32 << 10,
+    )
+    decision_log_mask: tuple[Mask, ...] = setting(
+        "Decision log", MASKS, "What is hidden besides PINs, passwords and tokens, which always are.", default=()
+    )
+    decision_log_hash_key: SecretStr | None = setting(
+        "Decision log", credentials.SECRET, "The key of masks with `=hash` (HMAC).", default=None, secret=True
+    )
+    decision_log_queue: int = setting(
+        "Decision log",
+        numbers.number(1, 1_000_000),
+        "How many decisions may wait in each worker, for their masks and for each sink; then the oldest are dropped.",
+        default=4096,
+    )
+    decision_log_keep: float = setting(
+        "Decision log",
+        numbers.duration(60, 100 * 366 * 86400),
+        "How long the store keeps decisions, such as `7d`.",
+        default=7 * 86400.0,
+    )
+    decision_log_keep_records: int = setting(
+        "Decision log", numbers.number(1, 1_000_000_000), "How many decisions the store keeps.", default=100_000
     )

@@ -21,6 +21,7 @@ def extensions(
             signer_url=settings.signer_url,
             did_resolver_url=settings.did_resolver_url,
             ocm_url=settings.ocm_url,
+            train_url=settings.train_url,
             timeout=settings.neighbour_timeout,
             max_bytes=settings.neighbour_max_bytes,
             values=values,

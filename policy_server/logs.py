@@ -5,7 +5,6 @@ libraries', and is written by structlog's formatter, one line a record.
 """
 
 import logging.config
-import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
@@ -14,44 +13,49 @@ from typing import Any, Final, TextIO
 import orjson
 import structlog
 
+from policy_server.model.secrets import COVERED, cover_text, names_secret
+from policy_server.tracing import trace
+
 Event = MutableMapping[str, Any]  # structlog hands out whatever callers log
 
-_HIDDEN: Final = "**********"
-_SECRET_KEY: Final = re.compile(
-    r"(^|[_\-. ])(pin|password|passwd|passcode|secret|token|authorization|cookie|credentials?|api[_-]?key)s?$",
-    re.IGNORECASE,
-)
-_SECRET_TEXT: Final = re.compile(
-    r"(?i)(?P<scheme>\b(?:basic|bearer)\s+)[A-Za-z0-9+/=._~-]{6,}"
-    r"|(?P<query>[?&](?:[\w.~-]*(?:pin|password|passcode|secret|token|api_?key))=)[^&\s\"']*"
-    r"|(?P<token>\b)(?:pst_[\w-]{8,}|eyJ[\w-]{5,}\.[\w-]+\.[\w-]*)"
-    r"|(?P<address>://[^/\s:@]+:)[^@/\s]+(?=@)"
-)
 ACCESS: Final = "policy_server.access"
 """The logger of request lines."""
 
-ACCESS_FIELDS: Final = ("action", "request_id", "method", "path", "status", "duration_ms")
+ACCESS_FIELDS: Final = ("action", "request_id", "method", "path", "status", "duration_ms", "trace_id", "span_id")
 """What a request line has besides the time."""
 
-_QUIET: Final[Mapping[str, str]] = {"urllib3": "WARNING", "watchfiles": "WARNING", "alembic": "WARNING"}
+DECISIONS: Final = "decision"
+"""The logger of decisions, whose lines are made elsewhere (decisions/sinks.py)."""
+
+_QUIET: Final[Mapping[str, str]] = {
+    "urllib3": "WARNING",
+    "watchfiles": "WARNING",
+    "alembic": "WARNING",
+    "opentelemetry": "ERROR",
+}
 """Libraries whose chatter helps nobody, and the least level that is kept of them."""
 
 
 def hide_secrets(_logger: object, _method: str, event: Event) -> Event:
     """Cover values whose key names a secret, and credentials inside of texts."""
     for key, value in event.items():
-        event[key] = _HIDDEN if _SECRET_KEY.search(key) else _covered(value)
+        event[key] = COVERED if names_secret(key) else _covered(value)
     return event
 
 
 def _covered(value: Any) -> Any:  # any value may be logged
     if isinstance(value, str):
-        return _SECRET_TEXT.sub(lambda match: f"{match[match.lastgroup or 0]}{_HIDDEN}", value)
+        return cover_text(value)
     if isinstance(value, Mapping):
-        return {key: _HIDDEN if _SECRET_KEY.search(str(key)) else _covered(item) for key, item in value.items()}
+        return {key: COVERED if names_secret(str(key)) else _covered(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_covered(item) for item in value]
     return value
+
+
+def _place(_logger: object, _method: str, event: Event) -> Event:
+    """Say which trace this belongs to."""
+    return {**trace.fields(), **event}
 
 
 def _rename(_logger: object, _method: str, event: Event) -> Event:
@@ -101,6 +105,7 @@ def logging_config(level: str, log_format: str, *, stream: TextIO | None = None)
     text = log_format == "console" or (log_format == "auto" and terminal)
     shared: list[Callable[..., Any]] = [
         structlog.contextvars.merge_contextvars,
+        _place,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
@@ -118,15 +123,18 @@ def logging_config(level: str, log_format: str, *, stream: TextIO | None = None)
         "formatters": {
             "line": {"()": structlog.stdlib.ProcessorFormatter, "processors": last, "foreign_pre_chain": shared},
             "request": {"()": AccessFormatter},
+            "bare": {"format": "%(message)s"},
         },
         "handlers": {
             "lines": {"class": "logging.StreamHandler", "formatter": "line", "stream": stream},
             "requests": {"class": "logging.StreamHandler", "formatter": "request", "stream": stream},
+            "decisions": {"class": "logging.StreamHandler", "formatter": "bare", "stream": stream},
         },
         "root": {"level": level.upper(), "handlers": ["lines"]},
         "loggers": {
             **{name: {"level": least} for name, least in _QUIET.items()},
             **requests,
+            DECISIONS: {"level": "INFO", "handlers": ["decisions"], "propagate": False},
             # gunicorn brings handlers of its own; these two entries take them off.
             "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
             # SECURITY: its access lines hold query strings; ours (policy_server.access) do not.

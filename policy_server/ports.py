@@ -15,6 +15,7 @@ from policy_server.model.auto_import import AutoImport
 from policy_server.model.cache import CacheKey
 from policy_server.model.change import Applied, Change
 from policy_server.model.event import ChangeEvent, Delivery, DeliveryPage, DeliveryState
+from policy_server.model.logged import DecisionFilter, DecisionPage, LoggedDecision
 from policy_server.model.policy import (
     CompiledPolicy,
     Failure,
@@ -259,6 +260,22 @@ class AuditStore(Protocol):
         """Drop records from before; return how many."""
 
 
+class DecisionStore(Protocol):
+    """Keeps records of decisions; none of it counts as a change of a policy."""
+
+    def record(self, decisions: Sequence[LoggedDecision]) -> None:
+        """Append some hundreds at most, all or none; those whose id is there already stay as they are."""
+
+    def find(self, wanted: DecisionFilter, *, limit: int, cursor: str | None = None) -> DecisionPage:
+        """List records, newest first; a cursor that is not ours: InvalidParameter."""
+
+    def get(self, decision_id: str) -> LoggedDecision:
+        """Return the newest record with this decision id; unknown: DecisionNotFound."""
+
+    def prune(self, before: datetime, *, keep: int) -> int:
+        """Drop records from before, and the oldest beyond the newest ``keep``; return how many."""
+
+
 class TokenStore(Protocol):
     """Keeps API tokens, by digest only."""
 
@@ -323,6 +340,10 @@ class Store(PolicyStore, LeaseStore, RefreshStore, Protocol):
     @property
     def audit(self) -> AuditStore:
         """Who changed what."""
+
+    @property
+    def decisions(self) -> DecisionStore:
+        """What was decided."""
 
     @property
     def tokens(self) -> TokenStore:

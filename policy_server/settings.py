@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from policy_server import environment, issuer_settings
 from policy_server.access_settings import AccessSettings
+from policy_server.decisions.config import unkeyed
 from policy_server.declaring import NOT_FOUND as _NOT_FOUND
 from policy_server.declaring import About
 from policy_server.declaring import deadline as _deadline
@@ -29,6 +30,7 @@ from policy_server.notation import choices, credentials, networks, numbers, path
 from policy_server.notation.credentials import SecretStr
 from policy_server.pexip.kinds import Fallback, RequestKind
 from policy_server.sources.git_config import clashes
+from policy_server.tracing.wanted import wanted
 
 if TYPE_CHECKING:
     from policy_server.builtins.network import Network
@@ -259,6 +261,11 @@ class Settings(ExchangeSettings):
         return os.environ
 
     @property
+    def traced(self) -> bool:
+        """Whether OpenTelemetry's variables ask for traces, and nothing is in the way."""
+        return wanted(os.environ)
+
+    @property
     def network(self) -> "Network | None":
         """What policies may reach; None when nothing."""
         # PERF: not needed by commands that evaluate nothing.
@@ -336,6 +343,7 @@ def load_settings(
     if values.get("storage_url") == "memory:":
         _check_memory(values, given, problems)
     problems += clashes(values.get("git"), values.get("folders")) + issuer_settings.clashes(values)
+    problems += unkeyed(values)
     if problems:
         raise SettingsError(
             "; ".join(problems), problems=[Problem(problem, code=SettingsError.slug) for problem in problems]

@@ -29,10 +29,23 @@ def create() -> App:
     """
     settings = handover.settings or load_settings(environ=os.environ)
     configure_logging(settings.log_level, settings.log_format)
+    if settings.traced:
+        _trace()
     assembly = _open(settings)
     # gunicorn ends its workers by leaving the interpreter: leases and native handles go back then.
     atexit.register(assembly.close)
     return assembly.app()
+
+
+def _trace() -> None:
+    """Record what this process does; before anything is assembled, which looks whether somebody does."""
+    try:
+        from policy_server.tracing.sdk import start  # noqa: PLC0415 - not there, or not wanted, everywhere
+
+        # Called last, when all work is over.
+        atexit.register(start())
+    except Exception as error:  # noqa: BLE001 - calls matter more than being watched, whatever the library does not like
+        log.warning("there are no traces: %s", error, extra={"action": "tracing.failed"})
 
 
 def _open(settings: Settings) -> Assembly:

@@ -8,7 +8,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from policy_server.bundles.archive import write_zip
 from policy_server.bundles.contents import digest_of, write_outer
-from policy_server.bundles.signatures import PrivateKey, sign, to_jwk
+from policy_server.bundles.opa_archive import pack
+from policy_server.bundles.opa_signatures import add_signature
+from policy_server.bundles.signatures import sign
+from policy_server.jose import jws
+from policy_server.jose.keys import PrivateKey, to_jwk
 
 KINDS = ("P-256", "P-384", "P-521", "RSA", "Ed25519")
 REGO = "package g.p\n\nallow := true\n"
@@ -38,6 +42,12 @@ def pem(kind: str, owner: str = "peer") -> str:
     plain = serialization.NoEncryption()
     form = serialization.PrivateFormat.PKCS8
     return private(kind, owner).private_bytes(serialization.Encoding.PEM, form, plain).decode()
+
+
+def public_pem(kind: str, owner: str = "peer") -> str:
+    """Return the public half in PEM."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return private(kind, owner).public_key().public_bytes(serialization.Encoding.PEM, form).decode()
 
 
 def metadata(policy: str = "shared/g/p/1.0", *, locked: bool = False, key_url: str = KEY_URL) -> bytes:
@@ -70,3 +80,22 @@ def bundle(
         if part in parts:
             files.append((f"{part.replace('_', '-')}.json", parts[part].encode()))
     return signed(files, kind, owner)
+
+
+OPA_FILES = {
+    ".manifest": b'{"revision": "1", "roots": [""], "metadata": {"policy_server": {"policy": "shared/g/p/1.0"}}}',
+    "g/p/policy.rego": REGO.encode(),
+    "data.json": b'{"admins": ["alice"], "n": 1.50}',
+}
+"""The files of an OPA bundle that names its policy."""
+
+
+def opa_signed(kind: str = "P-256", owner: str = "peer", files: dict[str, bytes] | None = None, **claims) -> bytes:
+    """Return a signed OPA bundle; ``claims`` go into the token, too."""
+    chosen = OPA_FILES if files is None else files
+    return pack(add_signature(chosen, lambda payload: token(payload, kind, owner), claims=claims))
+
+
+def token(payload: object, kind: str = "P-256", owner: str = "peer", **header) -> str:
+    """Return a signed token."""
+    return jws.sign(private(kind, owner), header, json.dumps(payload).encode())

@@ -22,6 +22,7 @@ KEYS = {
     "key2": {"kty": "RSA", "n": "n", "e": "AQAB"},
     "key3": {"kty": "OKP", "crv": "Ed25519", "x": "x"},
 }
+SCHEME, LIST, TRUSTED = "did:web:scheme.example.org", "https://scheme.example.org/vc", "did:web:notary.example.com"
 SUBJECTS = ({"given": "Ada", "mail": "old@example.com"}, {"mail": "ada@example.com"})
 
 
@@ -55,7 +56,7 @@ class Answer:
 
 
 class Neighbours:
-    """Cache, resolver, task service, signer, OCM and an issuer of tokens in one.
+    """Cache, resolvers of DIDs and trust lists, task service, signer, OCM and an issuer of tokens in one.
 
     ``requests`` are all that came. ``answer`` replaces every answer, ``hang`` makes it keep silent until
     it is closed.
@@ -131,6 +132,8 @@ class Neighbours:
     def _sign(self, got: Got, given: list[str]) -> Answer:
         asked = json.loads(got.body)
         document = asked[given[0]]
+        if asked.get("format", "ldp_vc") != "ldp_vc":
+            return Answer(200, f"eyJhbGciOiJFUzI1NiJ9.e30.{_digest(document)}~")
         method = f"{asked.get('issuer', document.get('issuer', ''))}#{asked['key']}"
         proof = {"type": "JsonWebSignature2020", "verificationMethod": method, "jws": _digest(document)}
         return Answer(200, {**document, "proof": proof})
@@ -150,6 +153,17 @@ class Neighbours:
     def _proof(self, _: Got, __: list[str]) -> Answer:
         presentations = [{"credentialSubject": each} for each in SUBJECTS]
         return Answer(200, {"statusCode": 200, "data": {"state": "done", "presentations": presentations}})
+
+    def _trust(self, got: Got, given: list[str]) -> Answer:
+        asked = json.loads(got.body)
+        if given[0] == "validate":
+            lists = [_trust_list(asked["issuer"], each) for each in asked["endpoints"]]
+            return Answer(200, {"didVerified": True, "endpoints": lists})
+        pointers = [{"pointer": each, "dids": [SCHEME]} for each in asked["trustSchemePointers"]]
+        document = {"document": {"id": SCHEME}, "didVerified": True, "endpoints": [_trust_list(asked["issuer"], LIST)]}
+        return Answer(
+            200, {"trustSchemePointers": pointers, "resolvedResults": [{"did": SCHEME, "resolvedDoc": document}]}
+        )
 
     def _token(self, _: Got, __: list[str]) -> Answer:
         return Answer(200, {"access_token": "abc", "token_type": "Bearer", "expires_in": 300})
@@ -192,9 +206,15 @@ ROUTES: tuple[tuple[str, str, Callable[[Neighbours, Got, list[str]], Answer]], .
     ("POST", "/v1/(credential|presentation)/verify", Neighbours._verify),
     ("POST", "/v1/out-of-band-proof", Neighbours._invite),
     ("POST", "/v1/send-out-of-band-presentation-request", Neighbours._request),
+    ("POST", "/tcr/v1/(resolve|validate)", Neighbours._trust),
     ("POST", "/token", Neighbours._token),
     ("GET", "/v1/find-by-presentation-id", Neighbours._proof),
 )
+
+
+def _trust_list(issuer: str, endpoint: str) -> dict[str, object]:
+    found: dict[str, object] = {"vcUri": endpoint, "tlUri": f"{endpoint}/list", "vcVerified": True}
+    return {**found, "trustList": {"TSPID": issuer}} if issuer == TRUSTED else found
 
 
 def _length(headers: Message) -> int:

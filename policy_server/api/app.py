@@ -8,6 +8,7 @@ from policy_server.api.parts import Parts
 from policy_server.api.request import ApiRequest
 from policy_server.api.router import Router
 from policy_server.api.routes import ROUTES, add_routes, error_answers
+from policy_server.api.taking import Taking
 
 App = falcon.App[ApiRequest, falcon.Response]
 
@@ -18,7 +19,11 @@ def make_app(parts: Parts) -> App:
     add_routes(router, parts)
     app: App = falcon.App(
         request_type=ApiRequest,
-        middleware=[Telemetry(parts.metrics, parts.gate), Access(parts.gate, ROUTES)],
+        middleware=[
+            Telemetry(parts.metrics, parts.gate),
+            *([] if parts.take is None else [Taking(parts.take)]),
+            Access(parts.gate, ROUTES),
+        ],
         router=router,
     )
     # An answer without a body has no content type either.

@@ -1,13 +1,11 @@
 """Lists who changed what."""
 
-from datetime import UTC, datetime
-
 import falcon
 import msgspec
 
 from policy_server.api import query
 from policy_server.api.admin_models import AuditList, AuditView
-from policy_server.api.request import ApiRequest, refused
+from policy_server.api.request import ApiRequest
 from policy_server.model.audit import AuditFilter, AuditRecord
 from policy_server.ports import AuditStore
 
@@ -28,28 +26,14 @@ class AuditTrail:
             actor=query.text(req, "actor"),
             action=query.text(req, "action"),
             subject=query.text(req, "policy"),
-            since=_time(req, "since"),
-            until=_time(req, "until"),
+            since=query.moment(req, "since"),
+            until=query.moment(req, "until"),
         )
         limit = query.integer(req, "limit", least=1, most=MOST) or USUAL
         page = self._records.find(wanted, limit=limit, cursor=query.text(req, "cursor"))
         resp.content_type = falcon.MEDIA_JSON
         document = AuditList([_view(record) for record in page.records], page.next_cursor)
         resp.data = msgspec.json.encode(document) + b"\n"
-
-
-def _time(req: falcon.Request, name: str) -> datetime | None:
-    text = query.text(req, name)
-    if text is None:
-        return None
-    try:
-        # A plus sign that was not escaped arrives as a space.
-        at = datetime.fromisoformat(text.replace(" ", "+"))
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise refused(
-            name, f'invalid value "{text}" for "{name}", must be a time such as 2026-03-01T12:00:00Z'
-        ) from error
 
 
 def _view(record: AuditRecord) -> AuditView:

@@ -22,6 +22,7 @@ from policy_server.api.metrics import Metrics
 from policy_server.api.parts import ApiOptions, Find
 from policy_server.api.request import ApiRequest, Headers, read_body
 from policy_server.auth.gate import require
+from policy_server.decisions.taking import spoil
 from policy_server.engine.evaluator import Evaluator
 from policy_server.model.decision import Question
 from policy_server.model.errors import (
@@ -126,6 +127,8 @@ class AccessApi:
             decided = self._evaluator.decide(question)
             answer = read_answer(decided.result)
         except PolicyServerError as error:
+            if isinstance(error, OutputInvalid):
+                spoil(error)
             self._metrics.decision("authzen", error.slug, "policy", 0.0)
             raise
         self._metrics.decision("authzen", "ok", "policy", decided.duration_ns / 1e9)

@@ -61,7 +61,8 @@ class Exports:
         if form == "signed":
             return self._exporter.export(policy)
         if form == "opa":
-            return self._exporter.export_opa(policy, wasm=bool(query.boolean(req, "wasm")))
+            wasm, signed = (bool(query.boolean(req, name)) for name in ("wasm", "signed"))
+            return self._exporter.export_opa(policy, wasm=wasm, signed=signed, scope=query.text(req, "scope") or "")
         raise refused("format", 'invalid value for "format", must be signed or opa')
 
 
@@ -74,12 +75,13 @@ class Imports:
         self._limit = limit
 
     def on_post(self, req: ApiRequest, resp: falcon.Response) -> None:
-        """Import the body, or the field ``file`` of a form."""
+        """Import the body, or the field ``file`` of a form; ``?policy=`` names the policy of an OPA bundle."""
         content = _bundle(req, read_body(req, self._limit))
         done = self._importer.bring(
             content,
             author=actor_of(req),
             permit=lambda policy: require(req.principal, Role.PUBLISH, policy.repository),
+            named=_named(req),
         )
         policy = done.id
         _answer(
@@ -118,6 +120,14 @@ class AutoImports:
             raise InputError("; ".join(problems))
         gone = self._auto.remove(cast(str, document["policyURL"]), by=actor_of(req))
         _answer(resp, AutoImportConfig(gone.url, format_duration(_nanoseconds(gone.interval))))
+
+
+def _named(req: ApiRequest) -> PolicyId | None:
+    named = query.text(req, "policy")
+    try:
+        return None if named is None else PolicyId.parse(named)
+    except ValueError as error:
+        raise refused("policy", 'invalid value for "policy", must be repository/group/name/version') from error
 
 
 def _bundle(req: ApiRequest, body: bytes) -> bytes:

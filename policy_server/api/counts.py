@@ -13,7 +13,7 @@ from typing import Final
 SIZE: Final = 1 << 20
 """Bytes of each file; all counts of all routes fit (a test adds them up), so that no file ever grows."""
 
-KINDS: Final = ("counter", "gauge_mostrecent", "histogram")
+KINDS: Final = ("counter", "gauge_livesum", "gauge_mostrecent", "histogram")
 
 
 def reserve(directory: Path, pid: int) -> None:

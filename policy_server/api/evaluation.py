@@ -13,6 +13,7 @@ from policy_server.api.parts import ApiOptions
 from policy_server.api.query import text
 from policy_server.api.request import ApiRequest, Headers, integer_header, is_token, read_body, refused
 from policy_server.auth.gate import require
+from policy_server.decisions.taking import spoil
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
 from policy_server.engine.results import Results
@@ -208,7 +209,8 @@ class Validation:
     def _check(self, policy: PolicyId, schema: str, document: bytes) -> None:
         try:
             self._schemas.validate(schema, document)
-        except OutputInvalid:
+        except OutputInvalid as error:
+            spoil(error)
             if self._lock_on_failure:
                 self._lock(policy)
             raise

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from policy_server.api.decision_counts import DecisionCounts
+from policy_server.api.workings import Workings
 from policy_server.pexip.answers import Observation, Outcome
 
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -24,6 +26,7 @@ class Metrics:
     def __init__(self) -> None:
         """Declare everything; no file is opened before something is counted."""
         self.registry = CollectorRegistry()
+        self.workings = Workings(self.registry)
         self._requests = Counter(
             "policy_http_requests", "Requests answered.", ("handler", "method", "code"), registry=self.registry
         )
@@ -73,6 +76,7 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
+        self.decision_log = DecisionCounts(self.registry)
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._made: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 

@@ -10,14 +10,17 @@ import falcon
 from policy_server.api.caller import caller_of
 from policy_server.api.metrics import Metrics
 from policy_server.api.request import ApiRequest, RequestIds
+from policy_server.api.tracing import begin, end
 from policy_server.audit.caller import work_for
 from policy_server.auth.gate import Gate
 from policy_server.auth.tokens import PREFIX
+from policy_server.tracing import spans
+from policy_server.tracing.trace import fields, here
 
 log = logging.getLogger("policy_server.access")
 
 QUIET: Final = frozenset({"/livez", "/readyz", "/liveness", "/readiness", "/health", "/metrics"})
-"""Addresses that probes ask all the time: not logged."""
+"""Addresses that probes ask all the time: neither logged nor traced."""
 
 UNMATCHED: Final = "unmatched"
 OTHER: Final = "other"
@@ -44,6 +47,8 @@ class Telemetry:
         req.request_id = self._ids.take(req.env.get("HTTP_X_REQUEST_ID"))
         resp.set_header("x-request-id", req.request_id)
         resp.set_header("x-content-type-options", "nosniff")
+        if (spans.tracer is not None or "HTTP_TRACEPARENT" in req.env) and req.path not in QUIET:
+            begin(req)
         # Also of a GET: a validation may lock.
         work_for(partial(caller_of, self._gate, req))
 
@@ -70,5 +75,8 @@ class Telemetry:
                     "path": handler if "/policy/v1/" in req.path or PREFIX in req.path else req.path,
                     "status": status,
                     "duration_ms": round(seconds * 1000, 3),
+                    **fields(),
                 },
             )
+        if here.get() is not None:
+            end(req, req.uri_template, status)

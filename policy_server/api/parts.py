@@ -6,6 +6,7 @@ from pathlib import Path
 
 from policy_server.api.edit_tags import Managed
 from policy_server.api.metrics import Metrics
+from policy_server.api.taking import Take
 from policy_server.auth.gate import Gate
 from policy_server.auth.proxies import Proxies
 from policy_server.auth.tokens import Tokens
@@ -21,7 +22,7 @@ from policy_server.events.subscriptions import Subscriptions
 from policy_server.model.policy import PolicyId
 from policy_server.model.status import Status
 from policy_server.pexip.answers import Answers
-from policy_server.ports import Clock, Publisher, Store
+from policy_server.ports import Clock, DecisionStore, Publisher, Store
 from policy_server.publishing.rehearsal import Rehearsal
 from policy_server.publishing.schema import OutputSchemas
 from policy_server.refresh.refresher import Refresher
@@ -76,6 +77,7 @@ class Parts:
     where nobody may ask for explanations, ``git`` where no Git repositories are followed.
     ``gate`` knows callers; by default everybody may do everything. ``tokens`` are made of
     the store when they are not given. ``managed`` says where a policy is edited when that is not here.
+    ``take`` records decisions, None: nobody does; ``decisions`` is where they are found again, None: nowhere.
     """
 
     answers: Answers
@@ -100,3 +102,5 @@ class Parts:
     tokens: Tokens | None = None
     managed: Managed = lambda _policy: None
     git: GitRequests | None = None
+    decisions: DecisionStore | None = None
+    take: Take | None = None

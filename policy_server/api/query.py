@@ -1,5 +1,6 @@
 """Reads query parameters the way the policy service does: an empty value counts as absent."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 import falcon
@@ -38,3 +39,18 @@ def integer(req: falcon.Request, name: str, *, least: int, most: int) -> int | N
     if value.isascii() and value.isdigit() and len(value) <= 9 and least <= int(value) <= most:
         return int(value)
     raise refused(name, f'invalid value "{value}" for "{name}", must be an integer from {least} to {most}')
+
+
+def moment(req: falcon.Request, name: str) -> datetime | None:
+    """Return a time, in UTC when it names no zone; absent or empty: None, anything else: InvalidParameter."""
+    value = text(req, name)
+    if value is None:
+        return None
+    try:
+        # A plus sign that was not escaped arrives as a space.
+        at = datetime.fromisoformat(value.replace(" ", "+"))
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise refused(
+            name, f'invalid value "{value}" for "{name}", must be a time such as 2026-03-01T12:00:00Z'
+        ) from error

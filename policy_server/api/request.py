@@ -10,6 +10,7 @@ import falcon
 
 from policy_server.model.errors import InputTooLarge, InvalidParameter, Problem
 from policy_server.model.principal import NOBODY, Principal
+from policy_server.tracing.spans import Span
 
 LONGEST_ID: Final = 128
 _CHUNK: Final = 1 << 16
@@ -21,7 +22,7 @@ class ApiRequest(falcon.Request):
     PERF: slots instead of ``req.context``, which is an object with a dictionary.
     """
 
-    __slots__ = ("request_id", "started_ns")
+    __slots__ = ("request_id", "span", "started_ns")
 
     @property
     def principal(self) -> Principal:
@@ -38,6 +39,7 @@ class ApiRequest(falcon.Request):
         super().__init__(env, options)
         self.started_ns = time.perf_counter_ns()
         self.request_id = ""
+        self.span: Span | None = None
 
 
 class RequestIds:

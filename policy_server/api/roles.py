@@ -58,6 +58,9 @@ ROLES: Final[Mapping[str, Need]] = {
     "delete": Role.PUBLISH,
     "rollback": Role.PUBLISH,
     "audit": Role.ADMIN,
+    # Decisions, of the repositories that the caller may read.
+    "decisions": Narrow(Role.READ),
+    "decision": Narrow(Role.READ),
     # Front doors.
     "data_get": Narrow(Role.EVALUATE),
     "data_post": Narrow(Role.EVALUATE),

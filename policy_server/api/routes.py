@@ -9,6 +9,8 @@ from policy_server.api.audit import AuditTrail
 from policy_server.api.authzen import AccessApi
 from policy_server.api.bundles import AutoImports, Exports, Imports
 from policy_server.api.credentials import Credentials
+from policy_server.api.decision_routes import DECISIONS
+from policy_server.api.decisions import Decisions
 from policy_server.api.docs import DocsPages
 from policy_server.api.door_routes import DOORS
 from policy_server.api.editing import Editing
@@ -58,8 +60,13 @@ _LISTING: Final = (
 _EXPORT: Final = (
     Param("format", "`signed` (as without it), or `opa` for a .tar.gz that OPA loads."),
     Param("wasm", "Put the compiled module into OPA's bundle, too.", "boolean"),
+    Param("signed", "Sign OPA's bundle, as OPA verifies it.", "boolean"),
+    Param("scope", "The scope that OPA's bundle is signed for."),
 )
-_BUNDLE: Final = ("application/zip", "multipart/form-data")
+_IMPORT: Final = (
+    Param("policy", "Which policy an OPA bundle is, if its manifest does not say: repository/group/name/version."),
+)
+_BUNDLE: Final = ("application/zip", "application/gzip", "multipart/form-data")
 _JSON: Final = ("application/json",)
 _FEED: Final = (
     Param("cursor", "The next_cursor of the answer before; without it from the oldest event that is kept."),
@@ -177,7 +184,7 @@ ROUTES: Final = (
     Route("GET", f"{_POLICY}/export", Exports, "export", "The policy as a signed bundle, or as OPA's.", "Bundles", "",
           _SERVICE, None, "application/zip", _EXPORT, faults=(400, 403, 404, 500, 503)),
     Route("POST", "/v1/policy/import", Imports, "import", "Import a signed bundle.", "Bundles", "", _SERVICE,
-          models.ImportedPolicy, accepts=_BUNDLE, faults=(400, 403, 409, 413, 422, 500, 503)),
+          models.ImportedPolicy, params=_IMPORT, accepts=_BUNDLE, faults=(400, 403, 409, 413, 422, 500, 503)),
     Route("GET", "/v1/policy/import/config", AutoImports, "auto_imports", "Show what is imported on a schedule.",
           "Bundles", "", _SERVICE, models.AutoImportList, faults=(503,)),
     Route("POST", "/v1/policy/import/config", AutoImports, "save_auto_import", "Import a bundle on a schedule.",
@@ -188,6 +195,7 @@ ROUTES: Final = (
           models.PolicyList, params=_LISTING, faults=(400, 500)),
     *ADMIN,
     *DOORS,
+    *DECISIONS,
     *_access(),
     *_events(),
     *_git(),
@@ -248,6 +256,7 @@ def make_resources(parts: Parts) -> Mapping[type, object]:
         Editing(store, parts.publisher, parts.rehearsal, parts.managed, max_body=limit),
         History(store),
         AuditTrail(store.audit),
+        Decisions(parts.decisions),
         DataApi(parts.versions, parts.find, parts.evaluator, options, parts.metrics),
         AccessApi(parts.find, parts.evaluator, options, parts.metrics),
         Git(parts.git or GitRequests((), store.cache, parts.clock), max_body=options.max_body),

@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from policy_server.builtins import cache, did, ocm, proof, storage, task
+from policy_server.builtins import cache, did, ocm, proof, storage, task, train
+from policy_server.builtins import signer as signing
 from policy_server.builtins.adapter import adapted
 from policy_server.builtins.adapter_file import read_adapters, wrong_name
 from policy_server.builtins.declare import ANY, Builtin, OnFailure
@@ -20,6 +21,7 @@ from policy_server.neighbours.ocm import Ocm
 from policy_server.neighbours.resolver import Resolver
 from policy_server.neighbours.signer import Signer
 from policy_server.neighbours.tasks import Tasks
+from policy_server.neighbours.train import Train
 from policy_server.net.caching import AnswerCache
 from policy_server.ports import Bearer, CacheStore, ValueStore
 
@@ -43,6 +45,7 @@ class Extensions:
     signer_url: str = ""
     did_resolver_url: str = ""
     ocm_url: str = ""
+    train_url: str = ""
     timeout: float = 30.0
     max_bytes: int = 4 << 20
     values: ValueStore | None = None
@@ -96,7 +99,9 @@ def _neighbours(wanted: Extensions) -> tuple[Builtin, ...]:
         *did.functions(resolver),
         *task.functions(tasks),
         *proof.functions(signer, invalid_is_false=wanted.invalid_is_false),
+        *signing.functions(signer),
         *ocm.functions(Ocm(_link(wanted, "OCM service", wanted.ocm_url, "POLICY_OCM_URL"))),
+        *train.functions(Train(_link(wanted, "trusted content resolver", wanted.train_url, "POLICY_TRAIN_URL"))),
         *storage.functions(wanted.values),
     )
 

@@ -54,7 +54,7 @@ def _proofs(signer: Signer) -> tuple[Builtin, ...]:
         changes=True,
     )
     def credential(call: Call, namespace: str, key: str, given: JsonObject) -> bytes:
-        _must_be(given, CREDENTIAL)
+        must_be(given, CREDENTIAL)
         return asked(call, lambda seconds: signer.credential(namespace, key, given, seconds))
 
     @builtin(
@@ -66,7 +66,7 @@ def _proofs(signer: Signer) -> tuple[Builtin, ...]:
         changes=True,
     )
     def presentation(call: Call, did: str, namespace: str, key: str, given: JsonObject) -> bytes:
-        _must_be(given, PRESENTATION)
+        must_be(given, PRESENTATION)
         return asked(call, lambda seconds: signer.presentation(did, namespace, key, given, seconds))
 
     return (credential, presentation)
@@ -94,7 +94,8 @@ verification_method, verification_methods, keys_get, keys_get_all, add_vc_proof,
 )
 
 
-def _must_be(document: JsonObject, wanted: str) -> None:
+def must_be(document: JsonObject, wanted: str) -> None:
+    """Raise BuiltinFailed, code ``argument``, when a document is not of a type."""
     if wanted not in _types(document):
         raise BuiltinFailed(f"the type is not {wanted}", code="argument")
 

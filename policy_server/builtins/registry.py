@@ -17,6 +17,7 @@ from policy_server.builtins.opa import EXACT, NAMES, NETWORK, STRICT, TWINS, Opa
 from policy_server.model.errors import BuiltinFailed, PolicyServerError, ToolkitMissing, UnknownBuiltin
 from policy_server.model.values import UNDEFINED, Json, JsonObject, Undefined
 from policy_server.toolkit.toolkit import Toolkit
+from policy_server.tracing.spans import around
 from policy_server.wasm.text import Value, parse, to_json, write
 
 Answer = Callable[[Call, Sequence[bytes]], bytes | None]
@@ -160,7 +161,9 @@ def _absent(name: str, call: Call, _: Sequence[bytes]) -> bytes | None:
 
 def _adapt(ours: Builtin, opas: Answer | None) -> Answer:
     """Put JSON values in and out, operand checks, and the memo around a Python function."""
-    function, name, once = ours.function, ours.name, ours.nondeterministic and ours.memo and not ours.verbatim
+    name, once = ours.name, ours.nondeterministic and ours.memo and not ours.verbatim
+    # Functions that wait for nobody take too little time to be told apart.
+    function = around(name, ours.function) if ours.blocking else ours.function
     wanted = tuple(_PYTHON.get(str(each.get("type"))) for each in ours.args)
 
     def compute(call: Call, args: Sequence[bytes]) -> bytes | None:

@@ -19,9 +19,10 @@ from policy_server.model.auto_import import AutoImport
 from policy_server.model.errors import FetchError, PolicyServerError, StoreUnavailable
 from policy_server.net.client import GuardedClient
 from policy_server.ports import Clock, Store
+from policy_server.publishing.leases import Lease
+from policy_server.tracing.spans import span
 
 _AT_ONCE: Final = 4
-_MARGIN: Final = timedelta(seconds=60)  # compiling, after the slowest fetch
 _TERM: Final = timedelta(seconds=10)
 _PAUSE: Final = 0.02
 _PATIENCE: Final = 750  # pauses: longer than the term, so that a crashed process does not stop the next one
@@ -106,10 +107,11 @@ class AutoImporter:
     def _import(self, config: AutoImport) -> str | None:
         """Fetch and import; returns what went wrong."""
         try:
-            answer = self._client.fetch("GET", config.url, headers={"Accept": "application/zip"})
-            if answer.status != 200:
-                raise FetchError(f"The bundle was answered with status {answer.status} instead of 200.")
-            self._importer.bring(answer.body)
+            with span("bundle.import", {"bundle.auto_import": config.id}):
+                answer = self._client.fetch("GET", config.url, headers={"Accept": "application/zip, application/gzip"})
+                if answer.status != 200:
+                    raise FetchError(f"The bundle was answered with status {answer.status} instead of 200.")
+                self._importer.bring(answer.body)
         except StoreUnavailable:
             raise
         except PolicyServerError as error:
@@ -135,14 +137,13 @@ class AutoImporter:
     def _alone(self, url: str) -> Iterator[bool]:
         """Take the lease of a URL for one import; gives False when another process has it."""
         name = f"auto-import:{hashlib.sha256(url.encode()).hexdigest()}"
-        holder, at = uuid4().hex, self._clock()
-        until = at + timedelta(seconds=self._client.deadline) + _MARGIN
-        held = self._store.acquire(name, holder, until=until, at=at)
+        lease = Lease(self._store, name, self._clock)
+        held = lease.acquire()
         try:
             yield held
         finally:
             if held:
-                self._store.release(name, holder)
+                lease.release()
 
     @contextmanager
     def _change(self) -> Iterator[None]:

@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
 from policy_server.bundles.contents import digest_of, write_inner, write_outer
 from policy_server.bundles.opa import write_opa
-from policy_server.bundles.signatures import Jwk
+from policy_server.bundles.opa_archive import pack
+from policy_server.bundles.opa_signatures import add_signature
 from policy_server.bundles.signers import Signer
+from policy_server.jose.keys import Jwk
 from policy_server.model.bundle import Exported, SigningKey
 from policy_server.model.errors import BrokenBundle, ExportConfigInvalid, InvalidSource, NotExportable
 from policy_server.model.policy import PolicyId, PolicyRecord
+from policy_server.model.values import Json, JsonObject
 from policy_server.ports import PolicyStore
 from policy_server.publishing.digest import EXPORT_CONFIG
 from policy_server.publishing.document import read_object
@@ -48,12 +52,13 @@ class Exporter:
         signature = self._signer.sign(key, digest_of(inner))
         return Exported(_file_name(policy, "zip"), ZIP, write_outer(inner, signature))
 
-    def export_opa(self, policy: PolicyId, *, wasm: bool) -> Exported:
-        """Return a policy as an unsigned OPA bundle, with the compiled module if wanted.
+    def export_opa(self, policy: PolicyId, *, wasm: bool, signed: bool = False, scope: str = "") -> Exported:
+        """Return a policy as an OPA bundle, with the compiled module, and signed for a scope, if wanted.
 
         Raises:
             PolicyNotFound: there is no such policy.
             BrokenBundle: no revision was ever good.
+            NotExportable, ExportConfigInvalid, SigningFailed: as ``key``, where it is to be signed.
         """
         record = self._store.get(policy)
         if record.revision is None:
@@ -61,8 +66,17 @@ class Exporter:
         try:
             module = self._store.module(record.revision.manifest.digest) if wasm else None
         except KeyError:  # somebody published in between, and the module went with its revision
-            return self.export_opa(policy, wasm=wasm)
-        return Exported(_file_name(policy, "tar.gz"), GZIP, write_opa(record.revision, module))
+            return self.export_opa(policy, wasm=wasm, signed=signed, scope=scope)
+        files = write_opa(record.revision, module)
+        if signed:
+            files = add_signature(
+                files, partial(self._signer.token, signing_key(record)), claims=self._claims(record, scope)
+            )
+        return Exported(_file_name(policy, "tar.gz"), GZIP, pack(files))
+
+    def _claims(self, record: PolicyRecord, scope: str) -> JsonObject:
+        claims: dict[str, Json] = {"iss": self._key_url(record.id), "iat": int(record.updated_at.timestamp())}
+        return {**claims, "scope": scope} if scope else claims
 
     def _key_url(self, policy: PolicyId) -> str:
         parts = (policy.repository, policy.group, policy.name, policy.version)
@@ -79,10 +93,12 @@ def signing_key(record: PolicyRecord) -> SigningKey:
         document, _ = read_object(text, file=EXPORT_CONFIG)
     except InvalidSource as error:
         raise ExportConfigInvalid(f"cannot unmarshal policy export configuration: {error.message}") from error
-    namespace, key = document.get("namespace", ""), document.get("key", "")
-    if not isinstance(namespace, str) or not isinstance(key, str):
-        raise ExportConfigInvalid("cannot unmarshal policy export configuration: namespace and key must be texts")
-    return SigningKey(namespace, key)
+    namespace, key, group = document.get("namespace", ""), document.get("key", ""), document.get("group")
+    if not isinstance(namespace, str) or not isinstance(key, str) or not isinstance(group, str | None):
+        raise ExportConfigInvalid(
+            "cannot unmarshal policy export configuration: namespace, key and group must be texts"
+        )
+    return SigningKey(namespace, key, group)
 
 
 def _file_name(policy: PolicyId, ending: str) -> str:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from policy_server.bundles.contents import open_bundle, source_of
+from policy_server.bundles.incoming import open_incoming
 from policy_server.bundles.trust import Trust
 from policy_server.model.bundle import Imported, Voucher
 from policy_server.model.errors import AlreadyLocked, ForeignPolicy, ManagedElsewhere, PolicyNotFound
@@ -51,15 +51,22 @@ class Importer:
         self._managed = managed
 
     def bring(
-        self, content: bytes, *, author: str | None = None, permit: Callable[[PolicyId], None] | None = None
+        self,
+        content: bytes,
+        *,
+        author: str | None = None,
+        permit: Callable[[PolicyId], None] | None = None,
+        named: PolicyId | None = None,
     ) -> Imported:
         """Import one bundle; the same bundle again changes nothing.
 
         ``author`` is who sent it; without one, as on a schedule, the signer
         answers for it. Whose policy it is depends on the signer alone. ``permit``
         raises Forbidden when the author may not publish the policy; it is asked once the signature is good.
+        ``named`` says which policy an OPA bundle is, where its manifest does not.
 
         Raises:
+            InputError: the bundle's name is missing, or is another one.
             NotABundle, InvalidBundle: the bytes are no bundle.
             BundleUnverified: nobody who is trusted has signed it.
             BrokenBundle: signed, but no policy can be made of it.
@@ -67,9 +74,9 @@ class Importer:
             ForeignPolicy: its signer may not write that policy.
             PublishError: the policy does not compile, or its files do not fit; the last good revision stays.
         """
-        bundle = open_bundle(content)
+        bundle = open_incoming(content, named=named)
         voucher = self._trust.vouch(bundle)
-        source = tidy(source_of(bundle, origin=f"{ORIGIN}{voucher.name}"))
+        source = tidy(bundle.source(origin=f"{ORIGIN}{voucher.name}"))
         by = source.origin if author is None else author
         before = self._record(source.id)
         if permit is not None:
@@ -81,10 +88,10 @@ class Importer:
         if before is None:
             check_source(source)
             self._rehearse(source)
-        elif bundle.metadata.locked:
+        elif bundle.locked:
             self._lock(source.id, by)
         revision = self._publisher.publish(source, author=by)
-        if bundle.metadata.locked:
+        if bundle.locked:
             self._lock(source.id, by)
         known = before is not None and before.revision == revision
         fields = {"action": "bundle.imported", "policy": str(source.id), "author": by}
@@ -97,7 +104,7 @@ class Importer:
             extra=fields,
         )
         locked = self._store.get(source.id).locked
-        return Imported(source.id, locked, bundle.metadata.last_update, voucher.name)
+        return Imported(source.id, locked, bundle.last_update, voucher.name)
 
     def _check_owner(self, source: PolicySource, voucher: Voucher, before: PolicyRecord | None) -> None:
         """Refuse to write where others do; ForeignPolicy."""

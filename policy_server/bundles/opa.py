@@ -1,39 +1,25 @@
-"""OPA's bundles: ``.tar.gz`` files with a ``.manifest`` that OPA's own tools read and write.
+"""What is in OPA's bundles: a ``.manifest``, data and Rego, as OPA's own tools read and write them."""
 
-They carry no signature that is checked here: whoever imports one vouches for it.
-"""
-
-import gzip
-import io
 import json
-import tarfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Final, cast
 
+from policy_server.bundles.opa_archive import unpack
 from policy_server.model.bundle import PlainBundle
-from policy_server.model.errors import InvalidBundle, InvalidSource, NotABundle
+from policy_server.model.errors import InvalidBundle, InvalidSource
 from policy_server.model.policy import Dialect, PolicyId, Revision
 from policy_server.model.values import Json, JsonObject
-from policy_server.publishing.checks import LIMITS
 from policy_server.publishing.digest import DATA, REGO
 from policy_server.publishing.document import read_object
 
 MANIFEST: Final = ".manifest"
 WASM: Final = "policy.wasm"
-LARGEST: Final = 256 << 20
-"""The largest sum of all files that is read, in bytes, unpacked."""
-
-_MOST_FILES: Final = 512
-_RATIO: Final = 200
-_SMALL: Final = 1 << 20
-_DEPTH: Final = 64
 _PREFIX: Final = "policy_server"
 
 
-def write_opa(revision: Revision, module: bytes | None = None) -> bytes:
-    """Pack a revision so that OPA can load it; equal content gives equal bytes.
+def write_opa(revision: Revision, module: bytes | None = None) -> dict[str, bytes]:
+    """Return the files of a revision as OPA loads them, ready to be signed and packed; equal content: equal bytes.
 
     With ``module`` OPA can answer the entrypoints from WebAssembly (builds of OPA that can run it).
     """
@@ -47,17 +33,12 @@ def write_opa(revision: Revision, module: bytes | None = None) -> bytes:
     }
     if module is not None:
         document["wasm"] = [{"entrypoint": each, "module": f"/{WASM}"} for each in manifest.entrypoints]
-    files = [(f"/{MANIFEST}", json.dumps(document, ensure_ascii=False).encode())]
-    files += [("/data.json", (revision.data or "{}").encode())]
-    files += [(f"/{'/'.join(_path(policy))}/{REGO}", revision.source.rego.encode())]
-    files += [] if module is None else [(f"/{WASM}", module)]
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name, content in files:
-            about = tarfile.TarInfo(name)
-            about.size, about.mode = len(content), 0o644
-            archive.addfile(about, io.BytesIO(content))
-    return gzip.compress(packed.getvalue(), mtime=0)
+    files = {
+        MANIFEST: json.dumps(document, ensure_ascii=False).encode(),
+        DATA: (revision.data or "{}").encode(),
+        f"{'/'.join(_path(policy))}/{REGO}": revision.source.rego.encode(),
+    }
+    return files if module is None else {**files, WASM: module}
 
 
 def roots(policy: PolicyId, data: JsonObject) -> list[str]:
@@ -74,13 +55,17 @@ def roots(policy: PolicyId, data: JsonObject) -> list[str]:
 
 
 def read_opa(content: bytes) -> PlainBundle:
-    """Read an OPA bundle of one policy.
+    """Unpack and read an OPA bundle of one policy; NotABundle, InvalidBundle. No signature is looked at."""
+    return read_files(unpack(content))
+
+
+def read_files(unpacked: Mapping[str, bytes]) -> PlainBundle:
+    """Read the files of an OPA bundle of one policy.
 
     Raises:
-        NotABundle: no gzip file.
-        InvalidBundle: too large, unsafe names, no or several Rego modules, or parts that are not supported.
+        InvalidBundle: no or several Rego modules, or parts that are not supported.
     """
-    files = dict(_files(content))
+    files = dict(unpacked)
     manifest = _object(files.pop(MANIFEST, b"{}"), MANIFEST)
     if manifest.get("wasm") and _ours(manifest) is None:
         # `opa build -t wasm` takes the rules of the entrypoints out of the Rego.
@@ -106,66 +91,8 @@ def read_opa(content: bytes) -> PlainBundle:
     )
 
 
-def is_gzip(content: bytes) -> bool:
-    """Tell whether a file can be an OPA bundle, not a signed one."""
-    return content[:2] == b"\x1f\x8b"
-
-
 def _path(policy: PolicyId) -> list[str]:
     return policy.package.split(".")
-
-
-def _files(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the regular files with safe names, within the limits."""
-    if not is_gzip(content):
-        raise NotABundle("This is not a gzip file.")
-    seen: set[str] = set()
-    try:
-        with tarfile.open(fileobj=io.BytesIO(_gunzip(content)), mode="r:") as archive:
-            for count, member in enumerate(archive):
-                if count >= _MOST_FILES:
-                    raise InvalidBundle(f"The bundle has more than {_MOST_FILES} entries.")
-                if member.isdir():
-                    continue
-                name = _safe(member)
-                if name in seen:
-                    raise InvalidBundle(f"The bundle has {name} twice.")
-                seen.add(name)
-                unpacked = archive.extractfile(member)
-                yield name, b"" if unpacked is None else unpacked.read()
-    except (tarfile.TarError, EOFError, ValueError, OSError, RecursionError, OverflowError) as error:
-        raise InvalidBundle("The bundle's tar file is damaged.") from error
-
-
-def _gunzip(content: bytes) -> bytes:
-    """Unpack within the limits, whatever the file promises."""
-    most = min(LARGEST, max(_SMALL, len(content) * _RATIO))
-    inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        unpacked = inflate.decompress(content, most + 1)
-    except zlib.error as error:
-        raise InvalidBundle("The bundle is not packed the way it says.") from error
-    if len(unpacked) > most:
-        raise InvalidBundle(f"The bundle unpacks to more than {most} bytes.")
-    if not inflate.eof or inflate.unused_data:
-        raise InvalidBundle("The bundle is cut off, or something follows it.")
-    return unpacked
-
-
-def _safe(member: tarfile.TarInfo) -> str:
-    """Return the name of a regular file without the slash OPA puts in front; anything odd is refused."""
-    if not member.isreg() or member.issparse():
-        raise InvalidBundle("The bundle has an entry that is neither a file nor a directory.")
-    name = member.name.removeprefix("./").lstrip("/")
-    segments = name.split("/")
-    if not name.isprintable() or "\\" in name or any(segment in {"", ".", ".."} for segment in segments):
-        raise InvalidBundle("The bundle has an entry whose name leads elsewhere.")
-    if len(segments) > _DEPTH:
-        raise InvalidBundle("The bundle has an entry that lies too deep.")
-    base = segments[-1]
-    if base in LIMITS and member.size > LIMITS[base]:
-        raise InvalidBundle(f"{name} has {member.size} bytes; at most {LIMITS[base]} are read.")
-    return name
 
 
 def _data_text(files: Mapping[str, bytes]) -> str | None:

@@ -14,11 +14,14 @@ from urllib.parse import quote
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from policy_server.bundles.signatures import Jwk, PrivateKey, from_jwk, from_private_jwk, sign, to_jwk
+from policy_server.bundles.signatures import sign
+from policy_server.jose import jws
+from policy_server.jose.keys import Jwk, PrivateKey, from_jwk, from_private_jwk, thumbprint, to_jwk
 from policy_server.model.bundle import SigningKey
 from policy_server.model.errors import FetchError, SigningFailed, TargetRefused, UnusableKey
-from policy_server.model.values import Json
+from policy_server.model.values import Json, JsonObject
 from policy_server.net.client import Fetched, GuardedClient
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,9 @@ class Signer(Protocol):
     def sign(self, key: SigningKey, digest: bytes) -> bytes:
         """Return the signature of a digest."""
 
+    def token(self, key: SigningKey, claims: JsonObject) -> str:
+        """Return a JSON Web Token with these claims; its header names algorithm and key."""
+
 
 class NoSigner:
     """Stands in where none is configured."""
@@ -46,6 +52,10 @@ class NoSigner:
         raise SigningFailed(_UNSET, status=503)
 
     def sign(self, _key: SigningKey, _digest: bytes) -> bytes:
+        """Refuse."""
+        raise SigningFailed(_UNSET, status=503)
+
+    def token(self, _key: SigningKey, _claims: JsonObject) -> str:
         """Refuse."""
         raise SigningFailed(_UNSET, status=503)
 
@@ -59,13 +69,16 @@ class RemoteSigner:
         self._client = client
 
     def public_key(self, key: SigningKey) -> Jwk:
-        """Ask for the JWK and pass it through."""
-        return self._ask("GET", f"/v1/jwk/{quote(key.namespace, safe='')}/{quote(key.key, safe='')}")
+        """Ask for the JWK and pass it through; newer signers look for the group in the body, although it is a GET."""
+        path = f"/v1/jwk/{quote(key.namespace, safe='')}/{quote(key.key, safe='')}"
+        return self._ask("GET", path, _group(key) or None)
 
     def sign(self, key: SigningKey, digest: bytes) -> bytes:
         """Have a digest signed."""
         data = base64.b64encode(digest).decode()
-        answer = self._ask("POST", "/v1/sign", {"key": key.key, "namespace": key.namespace, "data": data})
+        answer = self._ask(
+            "POST", "/v1/sign", {"key": key.key, "namespace": key.namespace, "data": data, **_group(key)}
+        )
         signature = answer.get("signature")
         try:
             signed = base64.b64decode(signature, validate=True) if isinstance(signature, str) else b""
@@ -74,6 +87,31 @@ class RemoteSigner:
         if not signed:
             raise SigningFailed("The signer's answer has no signature.")
         return signed
+
+    def token(self, key: SigningKey, claims: JsonObject) -> str:
+        """Have the bytes of a token signed, and see whether that made one.
+
+        The service hashes with SHA-256 whatever the curve, which tokens allow with P-256 only (RFC 7518, 3.4).
+        """
+        jwk = self.public_key(key)
+        try:
+            public = from_jwk(jwk)
+        except UnusableKey as error:
+            raise SigningFailed(f"The signer's key signs no tokens: {error.message}") from error
+        name = jwk.get("kid")
+        header = _header(name if isinstance(name, str) else thumbprint(public))
+        signed = jws.signing_input({"alg": jws.fits(public)[0], **header}, _payload(claims))
+        try:
+            made = self.sign(key, signed)
+            if isinstance(public, ec.EllipticCurvePublicKey):
+                made = jws.from_der(made, public.curve.key_size)
+            token = jws.join(signed, made)
+            good = jws.verifies(public, jws.read_compact(token))
+        except (ValueError, OverflowError):
+            good = False
+        if not good:
+            raise SigningFailed(f"The signer signs no tokens with the key {key.key}.")
+        return token
 
     def _ask(self, method: str, path: str, document: Mapping[str, Json] | None = None) -> Jwk:
         headers = {"Accept": "application/json"}
@@ -115,6 +153,11 @@ class LocalSigner:
         """Sign with the key."""
         return sign(self._private(), digest)
 
+    def token(self, _key: SigningKey, claims: JsonObject) -> str:
+        """Sign with the key."""
+        private = self._private()
+        return jws.sign(private, _header(thumbprint(private.public_key())), _payload(claims))
+
     def _private(self) -> PrivateKey:
         try:
             return read_private(self._file.read_text(encoding="utf-8"))
@@ -151,6 +194,18 @@ def _object(text: str) -> Jwk:
     if not isinstance(document, dict):
         raise TypeError(type(document).__name__)
     return cast(Jwk, document)
+
+
+def _group(key: SigningKey) -> JsonObject:
+    return {} if key.group is None else {"group": key.group}
+
+
+def _header(key: str) -> JsonObject:
+    return {"kid": key, "typ": "JWT"}
+
+
+def _payload(claims: JsonObject) -> bytes:
+    return json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _said(answer: Fetched) -> str:

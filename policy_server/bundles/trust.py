@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final, cast
 from urllib.parse import unquote, urlsplit
 
-from policy_server.bundles.signatures import PublicKey, read_keys, verifies
-from policy_server.model.bundle import PinnedKey, SignedBundle, Voucher
+from policy_server.bundles.incoming import Incoming
+from policy_server.jose.keys import Jwk, PublicKey, read_keys
+from policy_server.model.bundle import PinnedKey, Voucher
 from policy_server.model.errors import BundleUnverified, FetchError, TargetRefused, UnusableKey
 from policy_server.net.client import GuardedClient
 from policy_server.ports import Clock, KeyStore
@@ -50,26 +51,26 @@ class Trust:
         self._file = file
         self._issuers = tuple(issuers)
 
-    def vouch(self, bundle: SignedBundle) -> Voucher:
+    def vouch(self, bundle: Incoming) -> Voucher:
         """Return who has signed a bundle.
 
         Raises:
             BundleUnverified: nobody who is trusted; a key under an issuer that cannot be fetched counts as none.
         """
-        for pinned, key in self._pinned():
-            if verifies(key, bundle.digest, bundle.signature):
+        for pinned, jwk, key in self._pinned():
+            if bundle.signed_by(jwk, key):
                 return Voucher(pinned.name, pinned.repositories)
-        where = bundle.metadata.key_url
+        where = bundle.key_url
         issuer = next((each for each in self._issuers if key_address(each.name, where) is not None), None)
         if issuer is None:
             raise BundleUnverified(
                 "No pinned key has signed this bundle, and the key it names is not that of a trusted issuer."
             )
-        if any(verifies(key, bundle.digest, bundle.signature) for key in self._fetched(issuer, where)):
+        if any(bundle.signed_by(jwk, key) for jwk, key in self._fetched(issuer, where)):
             return Voucher(issuer.name, issuer.repositories)
         raise BundleUnverified(f"The signature does not fit the key of {issuer.name}.")
 
-    def _pinned(self) -> Iterator[tuple[PinnedKey, PublicKey]]:
+    def _pinned(self) -> Iterator[tuple[PinnedKey, Jwk, PublicKey]]:
         """Yield the keys that have not expired; one that cannot be read is passed over with a warning."""
         at = self._clock()
         kept = [PinnedKey(key.name, key.jwk, key.repositories, key.expires_at) for key in self._keys.all()]
@@ -77,7 +78,7 @@ class Trust:
             if pinned.expires_at is not None and pinned.expires_at <= at:
                 continue
             try:
-                yield from ((pinned, key) for _, key in read_keys(pinned.jwk))
+                yield from ((pinned, jwk, key) for jwk, key in read_keys(pinned.jwk))
             except UnusableKey as error:
                 log.warning("trusted key %s: %s", pinned.name, error.message, extra={"action": "bundle.key"})
 
@@ -92,7 +93,7 @@ class Trust:
             log.warning("trusted keys in %s: %s", self._file, reason, extra={"action": "bundle.key"})
             return []
 
-    def _fetched(self, issuer: Issuer, where: str) -> list[PublicKey]:
+    def _fetched(self, issuer: Issuer, where: str) -> list[tuple[Jwk, PublicKey]]:
         url = cast(str, key_address(issuer.name, where))
         try:
             answer = self._client.fetch("GET", url, headers={"Accept": "application/json"})
@@ -101,7 +102,7 @@ class Trust:
             text = answer.body.decode()
             if issuer.name.startswith(_DID):
                 text = _keys_of_did(text, issuer.name, where)
-            return [key for _, key in read_keys(text)]
+            return read_keys(text)
         except (FetchError, TargetRefused, UnusableKey, UnicodeDecodeError) as error:
             reason = getattr(error, "message", "it is not UTF-8")
             raise BundleUnverified(f"The key of {issuer.name} cannot be had: {reason}") from error

@@ -11,6 +11,7 @@ from policy_server.cli import (
     bundle,
     changes,
     config,
+    decisions,
     doctor,
     evaluate,
     events,
@@ -54,6 +55,7 @@ for change in (changes.put, changes.delete, changes.history, changes.diff, chang
 app.add_typer(policies.app, name="policies")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(bundle.app, name="bundle")
+app.add_typer(decisions.app, name="decisions")
 app.add_typer(events.app, name="events")
 app.add_typer(git.app, name="git")
 app.add_typer(state.db, name="db")

@@ -1,11 +1,11 @@
 """Exports, imports, shows and verifies bundles, and keeps the keys they are trusted by."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import typer
 
@@ -17,6 +17,7 @@ from policy_server.settings import Settings
 
 if TYPE_CHECKING:
     from policy_server.assembly import Assembly
+    from policy_server.bundles.verification import Verification
 
 app = typer.Typer(help="Bundles: policies that travel between servers, signed, and OPA's.", no_args_is_help=True)
 
@@ -26,7 +27,22 @@ _PROBLEM = {"Accept": "application/problem+json"}
 PolicyArgument = Annotated[str, typer.Argument(metavar="POLICY", help=_POLICY, show_default=False)]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A bundle: .zip, or OPA's .tar.gz.")]
 KeyOption = Annotated[
-    Path | None, typer.Option("--key", metavar="FILE", help="Public key (PEM, JWK, JWK Set) instead of those trusted.")
+    Path | None,
+    typer.Option(
+        "--verification-key", "--key", metavar="FILE", help="Public key (PEM, JWK, JWK Set) instead of those trusted."
+    ),
+]
+KeyIdOption = Annotated[
+    str, typer.Option("--verification-key-id", metavar="KID", help="Which key of a JWK Set; of OPA's bundles.")
+]
+AlgorithmOption = Annotated[
+    str,
+    typer.Option("--signing-alg", metavar="NAME", help="The only algorithm allowed, HS256 to HS512 with a secret."),
+]
+ScopeOption = Annotated[str, typer.Option(help="The scope that an OPA bundle is signed for.")]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--exclude-files-verify", metavar="PATTERN", help="Files of OPA's bundles that need not be signed."),
 ]
 
 
@@ -36,6 +52,8 @@ def export(
     target: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where it goes.")] = None,
     opa: Annotated[bool, typer.Option("--opa", help="OPA's .tar.gz instead of the signed .zip.")] = False,
     wasm: Annotated[bool, typer.Option("--wasm", help="With --opa: put the compiled module in, too.")] = False,
+    sign: Annotated[bool, typer.Option("--sign", help="With --opa: sign it, as OPA verifies it.")] = False,
+    scope: ScopeOption = "",
     server: options.Server = None,
     config: options.Config = None,
     state_dir: options.StateDir = None,
@@ -44,7 +62,10 @@ def export(
     named = _parsed(policy)
     parts = (named.repository, named.group, named.name, named.version)
     path = "/".join(quote(part, safe="") for part in parts)
-    query = f"?format=opa&wasm={str(wasm).lower()}" if opa else ""
+    asked = {"format": "opa", "wasm": str(wasm).lower(), "signed": str(sign).lower(), "scope": scope}
+    query = f"?{urlencode(asked)}" if opa else ""
+    if not opa and (wasm or sign or scope):
+        raise InputError("--wasm, --sign and --scope are for OPA's bundles (--opa).")
     settings = options.settings_from(config, state_dir=state_dir)
     with open_client(settings, server) as client:
         answer = _checked(client.send("GET", f"/policy/{path}/export{query}", headers=_PROBLEM))
@@ -60,12 +81,19 @@ def import_(
         str | None,
         typer.Option("--as", metavar="POLICY", help=f"For OPA's bundles: {_POLICY}, if not in its manifest."),
     ] = None,
+    key: KeyOption = None,
+    key_id: KeyIdOption = "",
+    algorithm: AlgorithmOption = "",
+    scope: ScopeOption = "",
+    exclude: ExcludeOption = None,
+    skip: Annotated[bool, typer.Option("--skip-verify", help="Do not look at an OPA bundle's signature.")] = False,
     server: options.Server = None,
     config: options.Config = None,
     state_dir: options.StateDir = None,
 ) -> None:
-    """Import a bundle: a signed one when a trusted key verifies it, OPA's into the local store."""
-    from policy_server.bundles.opa import is_gzip
+    """Import a bundle that a trusted key has signed; OPA's into the local store also with a key, or unsigned."""
+    from policy_server.bundles.opa_archive import is_gzip, unpack
+    from policy_server.bundles.opa_signatures import find_signature
     from policy_server.cli.serve import check_state_dir
     from policy_server.cli.tools import read_bytes
 
@@ -73,15 +101,20 @@ def import_(
     settings = options.settings_from(config, state_dir=state_dir)
     if server is None:
         check_state_dir(settings.state_dir)
-    if is_gzip(content):
-        if server is not None:
-            raise InputError("OPA's bundles are not signed; they are imported into the local store only.")
-        _import_opa(settings, content, policy, str(file))
-        return
-    if policy is not None:
+    files = unpack(content) if is_gzip(content) else {}
+    if policy is not None and not files:
         raise InputError("A signed bundle names its policy itself; --as is for OPA's bundles.")
+    check = _verification(key, key_id, algorithm, scope, exclude)
+    if (check or skip) and (server is not None or not files):
+        raise InputError("Keys are given for OPA's bundles and the local store; anything else is up to who is trusted.")
+    if files and server is None and (check or skip or find_signature(files) is None):
+        if check is not None:
+            check.check(files)
+        _import_opa(settings, files, policy, str(file))
+        return
+    named = "" if policy is None else f"?{urlencode({'policy': str(_parsed(policy))})}"
     with open_client(settings, server, writes=True) as client:
-        answer = _checked(client.send("POST", "/v1/policy/import", content, _PROBLEM))
+        answer = _checked(client.send("POST", f"/v1/policy/import{named}", content, _PROBLEM))
     output.write_json(answer.document())
 
 
@@ -90,12 +123,15 @@ def inspect(file: FileArgument) -> None:
     """Show what a bundle says about itself; nothing is verified."""
     from policy_server.bundles.archive import ZipArchive, ZipLimits
     from policy_server.bundles.contents import open_bundle
-    from policy_server.bundles.opa import is_gzip, read_opa
+    from policy_server.bundles.opa import read_files
+    from policy_server.bundles.opa_archive import is_gzip, unpack
+    from policy_server.bundles.opa_signatures import find_signature
     from policy_server.cli.tools import read_bytes
 
     content = read_bytes(file)
     if is_gzip(content):
-        plain = read_opa(content)
+        files = unpack(content)
+        plain, signature = read_files(files), find_signature(files)
         output.write_json(
             {
                 "kind": "opa",
@@ -104,6 +140,15 @@ def inspect(file: FileArgument) -> None:
                 "roots": plain.roots,
                 "rego_version": plain.rego_version,
                 "files": plain.files,
+                "signature": None
+                if signature is None
+                else {
+                    "algorithm": signature.token.algorithm,
+                    "key_id": signature.token.key_id,
+                    "scope": signature.scope,
+                    "issuer": signature.issuer,
+                    "files": sorted(signature.files),
+                },
             }
         )
         return
@@ -126,25 +171,35 @@ def inspect(file: FileArgument) -> None:
 def verify(
     file: FileArgument,
     key: KeyOption = None,
+    key_id: KeyIdOption = "",
+    algorithm: AlgorithmOption = "",
+    scope: ScopeOption = "",
+    exclude: ExcludeOption = None,
     config: options.Config = None,
     state_dir: options.StateDir = None,
 ) -> None:
     """Check a signed bundle against a key, or against everything that is trusted here; exit 5 when nobody vouches."""
-    from policy_server.bundles.contents import open_bundle, source_of
-    from policy_server.bundles.signatures import read_keys, verifies
+    from policy_server.bundles.incoming import open_incoming
+    from policy_server.bundles.opa_archive import is_gzip, unpack
     from policy_server.cli.tools import read_bytes, read_text
+    from policy_server.jose.keys import read_keys
     from policy_server.model.errors import BundleUnverified
 
-    bundle = open_bundle(read_bytes(file))
+    content = read_bytes(file)
+    check = _verification(key, key_id, algorithm, scope, exclude)
+    if check is not None and is_gzip(content):
+        check.check(unpack(content))
+        print(f"{file}: signed by {key}")
+        return
+    bundle = open_incoming(content)
     if key is None:
         with _assembly(config, state_dir) as assembly:
             signer = assembly.exchange.trust.vouch(bundle).name
-    elif any(verifies(each, bundle.digest, bundle.signature) for _, each in read_keys(read_text(key))):
+    elif any(bundle.signed_by(jwk, each) for jwk, each in read_keys(read_text(key))):
         signer = str(key)
     else:
         raise BundleUnverified(f"The bundle was not signed with the key in {key}.")
-    source_of(bundle, origin="")
-    print(f"{bundle.metadata.id}: signed by {signer}")
+    print(f"{bundle.source(origin='').id}: signed by {signer}")
 
 
 @app.command()
@@ -161,8 +216,8 @@ def trust(
     """Trust a public key: its bundles may be imported. Prints the key's id."""
     from policy_server.assembly import now
     from policy_server.bundles.pinned import PinnedKeys
-    from policy_server.bundles.signatures import read_keys, thumbprint
     from policy_server.cli.tools import read_text
+    from policy_server.jose.keys import read_keys, thumbprint
     from policy_server.model.access import TrustedKey
 
     found = read_keys(read_text(key))
@@ -203,11 +258,25 @@ def distrust(
     output.say(f"{key} is no longer trusted")
 
 
-def _import_opa(settings: Settings, content: bytes, policy: str | None, origin: str) -> None:
-    from policy_server.bundles.opa import read_opa
+def _verification(
+    key: Path | None, key_id: str, algorithm: str, scope: str, exclude: list[str] | None
+) -> "Verification | None":
+    """Return how an OPA bundle is to be verified, None without a key; InputError for options that need one."""
+    from policy_server.bundles.verification import Verification
+    from policy_server.cli.tools import read_bytes
+
+    if key is not None:
+        return Verification(read_bytes(key), key_id, algorithm, scope, tuple(exclude or ()))
+    if key_id or algorithm or scope or exclude:
+        raise InputError("--verification-key-id, --signing-alg, --scope and --exclude-files-verify need a key.")
+    return None
+
+
+def _import_opa(settings: Settings, files: Mapping[str, bytes], policy: str | None, origin: str) -> None:
+    from policy_server.bundles.opa import read_files
     from policy_server.cli.tools import open_assembly
 
-    plain = read_opa(content)
+    plain = read_files(files)
     named = plain.id if policy is None else _parsed(policy)
     if named is None:
         raise InputError(f"The bundle does not say which policy it is; name it with --as {_POLICY}.")

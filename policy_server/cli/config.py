@@ -92,7 +92,7 @@ The variables of the policy service are understood: `HTTP_HOST`, `HTTP_PORT`, `H
 `DID_RESOLVER_ADDR`, `OCM_ADDR`, `AUTO_IMPORT_POLL_INTERVAL`, `AUTH_ENABLED`, `AUTH_JWK_URL`, `AUTH_REFRESH_INTERVAL`,
 `IP_FILTER_ENABLE`, `IP_FILTER_ALLOWED_IPS`, `OAUTH_CLIENT_ID`, `OAUTH_CLIENT_SECRET`, `OAUTH_TOKEN_URL`,
 `NATS_ADDR` and `NATS_SUBJECT` mean what they mean there ([auth.md](auth.md) tells what is stricter here);
-`WEB_CONCURRENCY` sets the workers. `POLICY_REPOSITORY_CLONE_URL`, its companions and `SYNC_INTERVAL` name a Git
-repository ([git.md](git.md)), `MONGO_ADDR` and its companions the store. `POLICY_TOKEN` is read by commands, not by
-the server.
+`TRAIN_ADDR` is named like them; `WEB_CONCURRENCY` sets the workers. `POLICY_REPOSITORY_CLONE_URL`, its companions
+and `SYNC_INTERVAL` name a Git repository ([git.md](git.md)), `MONGO_ADDR` and its companions the store. `POLICY_TOKEN`
+is read by commands, not by the server.
 """

@@ -76,6 +76,11 @@ class Catalog:
         """Return how many policies are loaded."""
         return len(self._ready)
 
+    def usage(self) -> tuple[int, int, int]:
+        """Return how many policies are loaded, their instances, and about how many bytes of memory those have."""
+        used = [each.policy.usage() for each in tuple(self._ready.values())]
+        return len(used), sum(instances for instances, _ in used), sum(memory for _, memory in used)
+
     def find(self, policy: PolicyId) -> Ready:
         """Return what answers for a policy now, loading it at its first use.
 

@@ -134,6 +134,10 @@ class Policy:
         """
         self._pool.set_data(data if isinstance(data, bytes) else written(data))
 
+    def usage(self) -> tuple[int, int]:
+        """Return how many instances there are, and about how many bytes of memory they have."""
+        return self._pool.usage()
+
     def close(self) -> None:
         """Free its memory; evaluations under way, and late ones, are still answered."""
         self._pool.close()

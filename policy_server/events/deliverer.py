@@ -19,6 +19,7 @@ from policy_server.model.errors import StoreUnavailable
 from policy_server.model.event import Delivery
 from policy_server.model.status import State, Status
 from policy_server.ports import Clock, Outbox
+from policy_server.tracing.spans import span
 
 _BATCH: Final = 100
 _LANES: Final = 8
@@ -180,7 +181,8 @@ class Deliverer:
         event = self._outbox.event(delivery.stamp)
         if event is None:
             raise Undelivered("the event is not kept any more", final=True)
-        sink.send(delivery.target, event)
+        with span("event.deliver", {"event.sink": sink.kind, "event.id": event.id, "event.attempt": delivery.attempts}):
+            sink.send(delivery.target, event)
 
     def _defer(self, sink: Sink | None, target: str, error: Undelivered) -> None:
         """Put off all that waits for a target that is away, instead of waiting for each in turn."""

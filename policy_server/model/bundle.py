@@ -76,10 +76,11 @@ class PlainBundle:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """Which key signs a policy's bundles: export-config.json, read."""
+    """Which key signs a policy's bundles: export-config.json, read. ``group`` is for signers that know groups."""
 
     namespace: str
     key: str
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,12 @@ class DeliveryNotFound(NotFound):
     slug = "delivery-not-found"
 
 
+class DecisionNotFound(NotFound):
+    """There is no record of such a decision."""
+
+    slug = "decision-not-found"
+
+
 class TokenNotFound(NotFound):
     """There is no such token."""
 

@@ -159,6 +159,7 @@ class Link:
             read_timeout=self._timeout,
             deadline=self._timeout,
             max_bytes=self._max_bytes,
+            ours=True,
         )
 
 

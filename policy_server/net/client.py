@@ -22,6 +22,8 @@ from policy_server.net.adapter import GuardedAdapter
 from policy_server.net.dial import Dial
 from policy_server.net.guard import NetworkGuard
 from policy_server.net.reading import read_body, reason, refuse_announced, shown
+from policy_server.tracing import trace
+from policy_server.tracing.spans import answered, asking
 from policy_server.version import VERSION
 
 _ERRORS: Final = (requests.RequestException, TransportError, HTTPException, OSError)
@@ -42,7 +44,8 @@ class GuardedClient:
     Times are in seconds: ``connect_timeout`` for a connection,
     ``read_timeout`` for each silence, ``deadline`` for all of it including
     the name look-up. ``max_bytes`` limits the body, both as sent and as
-    unpacked. ``ca_file`` replaces the built-in certificate authorities.
+    unpacked. ``ca_file`` replaces the built-in certificate authorities. ``ours``: the other
+    side belongs to the operator, and is told which trace its work is a part of.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class GuardedClient:
         deadline: float = 30.0,
         max_bytes: int = 16 << 20,
         ca_file: Path | None = None,
+        ours: bool = False,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep the limits; nothing is opened."""
@@ -63,6 +67,7 @@ class GuardedClient:
         self._deadline = deadline
         self._max_bytes = max_bytes
         self._verify = str(ca_file) if ca_file is not None else True
+        self._ours = ours
         self._elapsed = elapsed
 
     @property
@@ -88,14 +93,21 @@ class GuardedClient:
         seconds = self._deadline if deadline is None else min(deadline, self._deadline)
         request = _prepare(method, url, body=body, headers=headers or {})
         what = f"{request.method} {shown(request.url or '')}"
-        with Dial(self._guard, seconds=seconds, connect_timeout=self._connect_timeout, elapsed=self._elapsed) as dial:
+        with (
+            asking(request.method or "", request.url or "") as span,
+            Dial(self._guard, seconds=seconds, connect_timeout=self._connect_timeout, elapsed=self._elapsed) as dial,
+        ):
+            if self._ours:
+                request.headers.update(trace.headers())
             try:
-                return self._exchange(request, dial)
+                fetched = self._exchange(request, dial)
             except (TargetRefused, FetchError) as error:
                 raise type(error)(f"{what}: {error.message}") from error
             except _ERRORS as error:
                 why = f"not done within {seconds:g} s" if dial.expired else reason(error, self._read_timeout)
                 raise FetchError(f"{what}: {why}.") from error
+            answered(span, fetched.status, bad=400)
+            return fetched
 
     def _exchange(self, request: PreparedRequest, dial: Dial) -> Fetched:
         adapter = GuardedAdapter(dial)

@@ -22,6 +22,7 @@ from policy_server.net.guard import NetworkGuard
 from policy_server.net.outgoing import Incoming, Outgoing
 from policy_server.net.reading import read_body, reason, refuse_announced, shown
 from policy_server.net.redirect import redirected
+from policy_server.tracing.spans import answered, asking
 
 MAX_REDIRECTS: Final = 10
 
@@ -66,13 +67,17 @@ class GuardedSender:
             TargetRefused: the address, or that of a redirect, is not allowed.
             FetchError: no complete answer within ``seconds``; its ``final`` tells whether to ask again.
         """
-        with Dial(self._guard, seconds=seconds, connect_timeout=self._connect_timeout, elapsed=self._elapsed) as dial:
+        with (
+            asking(outgoing.method, outgoing.url) as span,
+            Dial(self._guard, seconds=seconds, connect_timeout=self._connect_timeout, elapsed=self._elapsed) as dial,
+        ):
             for _ in range(MAX_REDIRECTS + 1):
                 found = self._hop(outgoing, dial, seconds)
                 if isinstance(found, Incoming):
+                    answered(span, found.status, bad=400)
                     return found
                 outgoing = found
-        raise FetchError(f"{_what(outgoing)}: stopped after {MAX_REDIRECTS} redirects.")
+            raise FetchError(f"{_what(outgoing)}: stopped after {MAX_REDIRECTS} redirects.")
 
     def _hop(self, outgoing: Outgoing, dial: Dial, seconds: float) -> Incoming | Outgoing:
         try:

@@ -5,10 +5,11 @@ from typing import Final
 
 from policy_server.auth.certificates import parse_known
 from policy_server.auth.rules import ALGORITHMS
+from policy_server.model import secrets
 from policy_server.model.principal import parse_grant
 from policy_server.notation.kinds import Kind, as_text, items
 
-COVERED: Final = "**********"
+COVERED: Final = secrets.COVERED
 """What stands in place of a secret."""
 
 

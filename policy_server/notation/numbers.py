@@ -30,10 +30,12 @@ def number(low: int, high: int) -> Kind[int]:
 
 
 def seconds(text: str) -> float | None:
-    """Read a duration as Go writes it (``1h30m``, ``250ms``) or plain seconds; None when it is neither."""
+    """Read a duration as Go writes it (``1h30m``, ``250ms``), days (``7d``) or plain seconds; None when it is none."""
     text = text.strip()
     if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text):
         return float(text)
+    if re.fullmatch(r"\d{1,6}d", text):
+        return int(text[:-1]) * 86400.0
     try:
         return parse_duration(text) / 1e9
     except ValueError:

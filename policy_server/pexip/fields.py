@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from policy_server.model.secrets import names_secret
 from policy_server.pexip.kinds import RequestKind
 
 
@@ -110,9 +111,6 @@ _SEEN: Final = (
     ("wants_presentation_in_mix", _B, "P"),
 )
 
-SECRETS: Final = frozenset({"third_party_passcode"})
-"""Parameters whose value must not be logged."""
-
 IDP_PREFIX: Final = "idp_attribute_"
 """Starts the name of every custom identity provider attribute."""
 
@@ -123,7 +121,7 @@ _ALSO: Final = {"registered_alias": "registration_alias"}
 def _field(wire: str, type_: FieldType, letters: str, *, documented: bool) -> Field:
     name = wire.lower().replace("-", "_")
     kinds = frozenset(_LETTERS[letter] for letter in letters)
-    return Field(wire, name, type_, kinds, documented=documented, secret=name in SECRETS)
+    return Field(wire, name, type_, kinds, documented=documented, secret=names_secret(name))
 
 
 FIELDS: Final = (

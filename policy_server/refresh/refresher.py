@@ -6,9 +6,8 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
-from uuid import uuid4
 
 from policy_server.model.errors import (
     FetchError,
@@ -24,13 +23,14 @@ from policy_server.net.client import GuardedClient
 from policy_server.ports import Clock, Publisher, Store
 from policy_server.publishing.config import config_digest, parse_config
 from policy_server.publishing.document import explain
+from policy_server.publishing.leases import Lease
 from policy_server.refresh.fetch import fetch
 from policy_server.refresh.schedule import failed, first, is_due, succeeded
+from policy_server.tracing.spans import span
 
 AUTHOR: Final = "refresh"
 _PAGE: Final = 200
 _AT_ONCE: Final = 8
-_MARGIN: Final = timedelta(seconds=30)  # publishing, after the slowest fetch
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,8 @@ class Refresher:
 
     ``retry`` is the first pause in seconds after a failure. A lease for each
     policy makes sure that its data is fetched by one process at a time,
-    whoever asked for it.
+    whoever asked for it. ``seen`` is told of every fetch: the policy, whether it went
+    well, and when it ended.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Refresher:
         clock: Clock,
         *,
         retry: float = 5.0,
+        seen: Callable[[str, bool, datetime], None] = lambda _policy, _ok, _at: None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Take the collaborators; nothing is read or fetched yet."""
@@ -59,6 +61,7 @@ class Refresher:
         self._client = client
         self._clock = clock
         self._retry = retry
+        self._seen = seen
         self._chance = chance
         self._stamp: int | None = None
 
@@ -143,15 +146,18 @@ class Refresher:
 
     def _fetched(self, policy: PolicyId, config: DataConfig, state: RefreshState) -> RefreshState:
         try:
-            text = fetch(self._client, config)
-            current = _config(self._record(policy))
-            if current is None or config_digest(current) != state.config_digest:
-                return state
-            self._publisher.publish_data(policy, text, author=AUTHOR)
+            with span("data.refresh", {"policy.id": str(policy)}):
+                text = fetch(self._client, config)
+                current = _config(self._record(policy))
+                if current is None or config_digest(current) != state.config_digest:
+                    return state
+                self._publisher.publish_data(policy, text, author=AUTHOR)
         except PolicyNotFound:
             return state
         except (FetchError, TargetRefused, InvalidSource) as error:
+            self._seen(str(policy), False, self._clock())  # noqa: FBT003 - whether it went well
             return self._failed(policy, config, state, error)
+        self._seen(str(policy), True, self._clock())  # noqa: FBT003 - as above
         content = text.encode()
         digest = hashlib.sha256(content).hexdigest()
         log.log(
@@ -192,14 +198,13 @@ class Refresher:
     @contextmanager
     def _alone(self, policy: PolicyId) -> Iterator[bool]:
         """Take the lease of a policy; gives False when another one has it."""
-        name, holder, at = f"refresh:{policy}", uuid4().hex, self._clock()
-        until = at + timedelta(seconds=self._client.deadline) + _MARGIN
-        held = self._store.acquire(name, holder, until=until, at=at)
+        lease = Lease(self._store, f"refresh:{policy}", self._clock)
+        held = lease.acquire()
         try:
             yield held
         finally:
             if held:
-                self._store.release(name, holder)
+                lease.release()
 
     def _record(self, policy: PolicyId) -> PolicyRecord | None:
         try:

@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, cast
-from uuid import uuid4
 
 from policy_server.model.errors import Busy, FetchError, PolicyServerError, StoreUnavailable
 from policy_server.model.git import GitCondition, GitCounts, GitState
 from policy_server.ports import Clock, Store
 from policy_server.publishing.checks import LIMITS
+from policy_server.publishing.leases import Lease
 from policy_server.publishing.publisher import SourcePublisher
 from policy_server.sources.git_config import GitRepository
 from policy_server.sources.git_pack import Limits, unpack
@@ -22,9 +23,8 @@ from policy_server.sources.git_publishing import GitPublishing, Outcome, Shelf
 from policy_server.sources.git_state import GitStates
 from policy_server.sources.git_transport import Remote
 from policy_server.sources.git_tree import Tree, look
+from policy_server.tracing.spans import span
 
-_TERM: Final = timedelta(seconds=15)
-_RENEW: Final = 4.0
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 300.0
 _SHOWN: Final = 50
@@ -92,7 +92,11 @@ class GitFeed:
         while not stop.is_set():
             try:
                 if self._clock() >= due or self.states.asked(self.repository.name) > answered:
-                    state = self.sync(stop)
+                    with span("git.sync", {"git.repository": self.repository.name}) as spanned:
+                        state = self.sync(stop)
+                        spanned.set("git.commit", state.commit or "")
+                        if state.error is not None:
+                            spanned.fail("failed")
                     due, answered = state.next_attempt or self._clock(), state.answered
             except Busy:
                 due = self._clock() + timedelta(seconds=_FIRST_PAUSE)
@@ -111,7 +115,7 @@ class GitFeed:
             StoreUnavailable: the store cannot be read or written.
             Stopped: ``stop`` was set meanwhile.
         """
-        lease = _Lease(self._store, f"git:{self.repository.name}", self._clock, stop)
+        lease = Lease(self._store, f"git:{self.repository.name}", self._clock)
         if not lease.acquire():
             raise Busy(f"Another process is synchronising {self.repository.name} right now.")
         before = self.states.load(self.repository.name)
@@ -123,7 +127,7 @@ class GitFeed:
             began = time.monotonic()
             try:
                 last = self._last
-                self._look(lease.alive)
+                self._look(partial(_go_on, lease, stop, self.repository.name))
             except (StoreUnavailable, Busy):
                 raise
             except PolicyServerError as error:
@@ -227,55 +231,12 @@ class GitFeed:
         )
 
 
-class _Lease:
-    """The right to synchronise a repository, renewed by a thread while that goes on.
-
-    A process that is killed keeps the others away for as long as one term, however long its work would have taken.
-    """
-
-    def __init__(self, store: Store, name: str, clock: Clock, stop: threading.Event | None) -> None:
-        self._store = store
-        self._name = name
-        self._clock = clock
-        self._stop = stop
-        self._holder = uuid4().hex
-        self._over = threading.Event()
-        self._lost = False
-        self._thread = threading.Thread(target=self._renew, name=f"lease-{name}", daemon=True)
-
-    def acquire(self) -> bool:
-        """Take it; False when another process has it."""
-        held = self._take()
-        if held:
-            self._thread.start()
-        return held
-
-    def release(self) -> None:
-        """Give it back; when the store is away it runs out by itself."""
-        self._over.set()
-        self._thread.join()
-        try:
-            self._store.release(self._name, self._holder)
-        except StoreUnavailable as error:
-            log.warning("the lease %s is left to run out: %s", self._name, error.message)
-
-    def alive(self) -> None:
-        """Raise when the work is to end: Stopped, or Busy when another process took over."""
-        if self._stop is not None and self._stop.is_set():
-            raise Stopped
-        if self._lost:
-            raise Busy(f"Another process took {self._name} over.")
-
-    def _take(self) -> bool:
-        at = self._clock()
-        return self._store.acquire(self._name, self._holder, until=at + _TERM, at=at)
-
-    def _renew(self) -> None:
-        while not self._over.wait(_RENEW):
-            try:
-                self._lost = self._lost or not self._take()
-            except StoreUnavailable as error:
-                log.warning("the lease %s is not renewed: %s", self._name, error.message)
+def _go_on(lease: Lease, stop: threading.Event | None, repository: str) -> None:
+    """Raise when the work is to end: Stopped, or Busy when another process took over."""
+    if stop is not None and stop.is_set():
+        raise Stopped
+    if lease.lost:
+        raise Busy(f"Another process took {repository} over.")
 
 
 def _counts(outcome: Outcome, tree: Tree) -> GitCounts:

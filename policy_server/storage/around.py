@@ -5,6 +5,7 @@ from collections.abc import Callable
 from policy_server.storage import shelf
 from policy_server.storage.access import Keys, Tokens
 from policy_server.storage.audit import Audit
+from policy_server.storage.decisions import Decisions
 from policy_server.storage.outbox import ShelfOutbox
 from policy_server.storage.registers import AutoImports, Subscribers
 from policy_server.storage.values import Cache, Values
@@ -21,5 +22,6 @@ class Around:
         self.cache = Cache(make(shelf.CACHE))
         self.outbox = ShelfOutbox(make(shelf.EVENTS), make(shelf.DELIVERIES))
         self.audit = Audit(make(shelf.AUDIT))
+        self.decisions = Decisions(make(shelf.DECISIONS))
         self.tokens = Tokens(make(shelf.TOKENS))
         self.keys = Keys(make(shelf.KEYS))

@@ -2,14 +2,12 @@
 
 import secrets
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Final, cast
+from datetime import datetime
+from typing import cast
 
 from policy_server.model.audit import AuditFilter, AuditPage, AuditRecord
 from policy_server.storage.listing import check_limit, utc
-from policy_server.storage.shelf import Cell, Row, Shelf, Wanted, decode_name, encode_name
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from policy_server.storage.shelf import Cell, Row, Shelf, Wanted, decode_name, encode_name, moment_id
 
 
 class Audit:
@@ -22,7 +20,7 @@ class Audit:
     def record(self, record: AuditRecord) -> AuditRecord:
         """Append a record under an id that sorts by its time."""
         at = utc(record.at)
-        kept = replace(record, at=at, id=_prefix(at) + secrets.token_hex(8))
+        kept = replace(record, at=at, id=moment_id(at) + secrets.token_hex(8))
         self._shelf.insert(_row(kept))
         return kept
 
@@ -31,13 +29,13 @@ class Audit:
         check_limit(limit)
         bounds = [] if cursor is None else [decode_name(cursor)]
         if wanted.until is not None:
-            bounds.append(_prefix(utc(wanted.until)))
+            bounds.append(moment_id(utc(wanted.until)))
         equals: dict[str, Cell] = {
             name: value
             for name, value in (("actor", wanted.actor), ("action", wanted.action), ("subject", wanted.subject))
             if value is not None
         }
-        since = None if wanted.since is None else _prefix(utc(wanted.since))
+        since = None if wanted.since is None else moment_id(utc(wanted.since))
         which = Wanted(equals=equals, after=since, before=min(bounds) if bounds else None)
         rows = self._shelf.select(which, limit=limit + 1, newest=True)
         records = tuple(_record(row) for row in rows[:limit])
@@ -45,11 +43,7 @@ class Audit:
 
     def prune(self, before: datetime) -> int:
         """Drop old records."""
-        return self._shelf.remove(Wanted(before=_prefix(utc(before))))
-
-
-def _prefix(at: datetime) -> str:
-    return f"{max(0, (at - _EPOCH) // timedelta(microseconds=1)):016x}"
+        return self._shelf.remove(Wanted(before=moment_id(utc(before))))
 
 
 def _row(record: AuditRecord) -> Row:

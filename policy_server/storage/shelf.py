@@ -1,9 +1,9 @@
 """A shelf keeps flat records of one kind; what the smaller ports need of any backend."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from policy_server.model.errors import InvalidParameter
@@ -25,9 +25,14 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which records: all conditions hold. ``since`` is included, ``until`` and ``before`` are not, ``due`` is."""
+    """Which records: all conditions hold. ``since`` is included, ``until`` and ``before`` are not, ``due`` is.
+
+    ``among`` are columns and the texts they may have, ``contains`` columns and texts that are in theirs.
+    """
 
     equals: Mapping[str, Cell] = field(default_factory=dict)
+    among: Mapping[str, Collection[str]] = field(default_factory=dict)
+    contains: Mapping[str, str] = field(default_factory=dict)
     after: str | None = None
     before: str | None = None
     due: tuple[str, datetime] | None = None
@@ -43,6 +48,9 @@ class Shelf(Protocol):
     def insert(self, row: Row) -> bool:
         """Keep a new record; False when there is one with its id or a unique combination."""
 
+    def extend(self, rows: Sequence[Row]) -> None:
+        """Keep new records, all or none; one whose id is there already is left out."""
+
     def put(self, row: Row) -> bool:
         """Insert or replace by id; False when another record has a unique combination of it."""
 
@@ -50,15 +58,21 @@ class Shelf(Protocol):
         """Return one record by its id."""
 
     def select(
-        self, wanted: Wanted = EVERYTHING, *, limit: int | None = None, newest: bool = False, by: str = "id"
+        self,
+        wanted: Wanted = EVERYTHING,
+        *,
+        limit: int | None = None,
+        newest: bool = False,
+        by: str = "id",
+        skip: int = 0,
     ) -> list[Row]:
-        """Return records, ordered by ``by``."""
+        """Return records, ordered by ``by``, without the first ``skip``."""
 
     def change(self, name: str, values: Row, *, when: Mapping[str, Cell] | None = None) -> bool:
         """Set values of one record if it (still) has those of ``when``; False when not."""
 
-    def remove(self, wanted: Wanted) -> int:
-        """Drop records; return how many."""
+    def remove(self, wanted: Wanted, *, limit: int | None = None) -> int:
+        """Drop records, with a ``limit`` only so many, the first by id; return how many."""
 
     def count(self, wanted: Wanted) -> int:
         """Return how many records there are."""
@@ -91,8 +105,13 @@ TOKENS: Final = Kind(
     ("id", "name", "digest", "scopes", "created_at", "created_by", "expires_at", "last_used_at", "revoked_at"),
     unique=(("digest",),),
 )
+DECISIONS: Final = Kind(
+    "decisions",
+    ("id", "decision_id", "at", *POLICY, "path", "endpoint", "kind", "alias", "folded_alias", "outcome",
+     "requested_by", "failed", "body"),
+)  # fmt: skip
 KEYS: Final = Kind("trusted_keys", ("id", "name", "jwk", "repositories", "created_at", "created_by", "expires_at"))
-KINDS: Final = (SUBSCRIBERS, AUTO_IMPORTS, VALUES, CACHE, EVENTS, DELIVERIES, AUDIT, TOKENS, KEYS)
+KINDS: Final = (SUBSCRIBERS, AUTO_IMPORTS, VALUES, CACHE, EVENTS, DELIVERIES, AUDIT, DECISIONS, TOKENS, KEYS)
 
 
 def encode_name(name: str) -> str:
@@ -120,3 +139,11 @@ def policy_row(policy: PolicyId) -> Row:
 def row_policy(row: Row) -> PolicyId:
     """Read the policy that a row names."""
     return PolicyId(*(str(row[part]) for part in POLICY))
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment_id(at: datetime) -> str:
+    """Begin an id that sorts by time: 16 hexadecimal digits."""
+    return f"{max(0, (at - _EPOCH) // timedelta(microseconds=1)):016x}"

@@ -1,7 +1,7 @@
 """Shelves in this process's memory."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from policy_server.storage.shelf import EVERYTHING, Cell, Kind, Row, Wanted
@@ -24,6 +24,12 @@ class MemoryShelf:
             self._rows[str(row["id"])] = dict(row)
             return True
 
+    def extend(self, rows: Sequence[Row]) -> None:
+        """Keep new records."""
+        with self._lock:
+            for row in rows:
+                self._rows.setdefault(str(row["id"]), dict(row))
+
     def put(self, row: Row) -> bool:
         """Insert or replace by id."""
         with self._lock:
@@ -39,13 +45,19 @@ class MemoryShelf:
             return None if found is None else dict(found)
 
     def select(
-        self, wanted: Wanted = EVERYTHING, *, limit: int | None = None, newest: bool = False, by: str = "id"
+        self,
+        wanted: Wanted = EVERYTHING,
+        *,
+        limit: int | None = None,
+        newest: bool = False,
+        by: str = "id",
+        skip: int = 0,
     ) -> list[Row]:
         """Return records, ordered by ``by``."""
         with self._lock:
             found = [dict(row) for row in self._rows.values() if _fits(row, wanted)]
         found.sort(key=lambda row: (_sortable(row[by]), str(row["id"])), reverse=newest)
-        return found[:limit]
+        return found[skip:][:limit]
 
     def change(self, name: str, values: Row, *, when: Mapping[str, Cell] | None = None) -> bool:
         """Set values of one record if it has those of ``when``."""
@@ -56,10 +68,11 @@ class MemoryShelf:
             found.update(values)
             return True
 
-    def remove(self, wanted: Wanted) -> int:
+    def remove(self, wanted: Wanted, *, limit: int | None = None) -> int:
         """Drop records."""
         with self._lock:
             gone = [name for name, row in self._rows.items() if _fits(row, wanted)]
+            gone = gone if limit is None else sorted(gone)[:limit]
             for name in gone:
                 del self._rows[name]
             return len(gone)
@@ -84,6 +97,10 @@ def _sortable(value: Cell) -> str:
 def _fits(row: Row, wanted: Wanted) -> bool:
     name = str(row["id"])
     if any(row[column] != value for column, value in wanted.equals.items()):
+        return False
+    if any(row[column] not in texts for column, texts in wanted.among.items()):
+        return False
+    if any(text not in str(row[column] or "") for column, text in wanted.contains.items()):
         return False
     if (wanted.after is not None and name <= wanted.after) or (wanted.before is not None and name >= wanted.before):
         return False

@@ -4,7 +4,8 @@ Its dates end at the millisecond and it lacks some of our fields, so that exact
 moments (``…_us``) stand beside its dates, and what is missing has a default.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, cast
@@ -21,10 +22,12 @@ from policy_server.storage.shelf import (
     AUDIT,
     AUTO_IMPORTS,
     CACHE,
+    DECISIONS,
     DELIVERIES,
     EVENTS,
     EVERYTHING,
     KEYS,
+    POLICY,
     SUBSCRIBERS,
     TOKENS,
     VALUES,
@@ -83,12 +86,16 @@ _LAYOUTS: Final = {
         "policy_server_deliveries", moments=frozenset({"next_attempt", "created_at", "settled_at"})
     ),
     AUDIT.name: Layout("policy_server_audit", moments=frozenset({"at"})),
+    DECISIONS.name: Layout("policy_server_decisions", moments=frozenset({"at"})),
     TOKENS.name: Layout(
         "policy_server_tokens", moments=frozenset({"created_at", "expires_at", "last_used_at", "revoked_at"})
     ),
     KEYS.name: Layout("policy_server_keys", moments=frozenset({"created_at", "expires_at"})),
 }
 _TUPLES: Final = frozenset({"changed", "scopes", "repositories"})
+_DOUBLE: Final = 11000
+"""The server's code for an id that is there already."""
+
 _ZERO: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -110,6 +117,15 @@ class MongoShelf:
             except errors.DuplicateKeyError:
                 return False
             return True
+
+    def extend(self, rows: Sequence[Row]) -> None:
+        """Keep new records; without transactions some may be kept when an error is raised, and the rest next time."""
+        with self._server.explained():
+            try:
+                self._collection.insert_many([self._write(row) for row in rows], ordered=False)
+            except errors.BulkWriteError as error:
+                if any(each["code"] != _DOUBLE for each in error.details["writeErrors"]):
+                    raise
 
     def put(self, row: Row) -> bool:
         """Insert or replace by id."""
@@ -136,14 +152,20 @@ class MongoShelf:
             return None if found is None else self._read(found)
 
     def select(
-        self, wanted: Wanted = EVERYTHING, *, limit: int | None = None, newest: bool = False, by: str = "id"
+        self,
+        wanted: Wanted = EVERYTHING,
+        *,
+        limit: int | None = None,
+        newest: bool = False,
+        by: str = "id",
+        skip: int = 0,
     ) -> list[Row]:
         """Return records, ordered by ``by``."""
         way = -1 if newest else 1
         order = [(self._field(name), way) for name in dict.fromkeys((by, "id"))]
         with self._server.explained():
             self._settle()
-            found = self._collection.find(self._query(wanted)).sort(order).limit(limit or 0)
+            found = self._collection.find(self._query(wanted)).sort(order).skip(skip).limit(limit or 0)
             return [row for row in map(self._read, found) if self._is_due(row, wanted)]
 
     def change(self, name: str, values: Row, *, when: Mapping[str, Cell] | None = None) -> bool:
@@ -153,11 +175,15 @@ class MongoShelf:
             self._settle()
             return self._collection.update_one(query, {"$set": self._write(values)}).matched_count == 1
 
-    def remove(self, wanted: Wanted) -> int:
+    def remove(self, wanted: Wanted, *, limit: int | None = None) -> int:
         """Drop records."""
         with self._server.explained():
             self._settle()
-            return self._collection.delete_many(self._query(wanted)).deleted_count
+            query, identity = self._query(wanted), self._layout.identity
+            if limit is not None:
+                first = self._collection.find(query, {identity: 1}).sort(identity, 1).limit(limit)
+                query = {identity: {"$in": [each[identity] for each in first]}}
+            return self._collection.delete_many(query).deleted_count
 
     def count(self, wanted: Wanted) -> int:
         """Return how many records there are."""
@@ -219,6 +245,8 @@ class MongoShelf:
         conditions: list[Document] = [
             {self._field(name): self._value(name, value)} for name, value in wanted.equals.items()
         ]
+        conditions += [{self._field(name): {"$in": sorted(texts)}} for name, texts in wanted.among.items()]
+        conditions += [{self._field(name): {"$regex": re.escape(text)}} for name, text in wanted.contains.items()]
         identity = self._layout.identity
         if wanted.after is not None:
             conditions.append({identity: {"$gt": self._id(wanted.after)}})
@@ -264,5 +292,9 @@ def make_indexes(server: MongoServer) -> None:
     ):
         for name in names:
             server.collection(collection).create_index(name)
+    decisions = server.collection("policy_server_decisions")
+    decisions.create_index("decision_id")
+    decisions.create_index([*((name, 1) for name in POLICY), ("_id", 1)])
+    decisions.create_index([("failed", 1), ("_id", 1)])
     server.collection("policy_server_deliveries").create_index([("state", 1), ("next_attempt", 1)])
     server.collection("common_storage").create_index("key", unique=True)

@@ -1,6 +1,6 @@
 """Shelves in the tables of an SQL database."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, update
@@ -31,6 +31,12 @@ class SqlShelf:
             adding = _insert(connection, self._table).values(row).on_conflict_do_nothing()
             return connection.execute(adding.returning(self._table.c.id)).first() is not None
 
+    def extend(self, rows: Sequence[Row]) -> None:
+        """Keep new records."""
+        with self._database.noting() as connection:
+            # One statement for all rows, so that the databases need no turn among writers for it.
+            connection.execute(_insert(connection, self._table).on_conflict_do_nothing(), rows)
+
     def put(self, row: Row) -> bool:
         """Insert or replace by id."""
         with self._database.noting() as connection:
@@ -49,12 +55,18 @@ class SqlShelf:
             return None if found is None else dict(found)
 
     def select(
-        self, wanted: Wanted = EVERYTHING, *, limit: int | None = None, newest: bool = False, by: str = "id"
+        self,
+        wanted: Wanted = EVERYTHING,
+        *,
+        limit: int | None = None,
+        newest: bool = False,
+        by: str = "id",
+        skip: int = 0,
     ) -> list[Row]:
         """Return records, ordered by ``by``."""
         columns = [self._table.c[name] for name in dict.fromkeys((by, "id"))]
         query = select(self._table).where(*self._where(wanted))
-        query = query.order_by(*(column.desc() if newest else column for column in columns)).limit(limit)
+        query = query.order_by(*(column.desc() if newest else column for column in columns)).limit(limit).offset(skip)
         with self._database.reading() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
@@ -64,9 +76,12 @@ class SqlShelf:
         with self._database.noting() as connection:
             return connection.execute(update(self._table).where(*conditions).values(values)).rowcount == 1
 
-    def remove(self, wanted: Wanted) -> int:
+    def remove(self, wanted: Wanted, *, limit: int | None = None) -> int:
         """Drop records."""
         conditions = self._where(wanted)
+        if limit is not None:
+            first = select(self._table.c.id).where(*conditions).order_by(self._table.c.id).limit(limit)
+            conditions = [self._table.c.id.in_(first)]
         with self._database.reading() as connection:
             # Writers wait for each other, and most of the time there is nothing to drop.
             if not connection.execute(select(exists(select(self._table.c.id).where(*conditions)))).scalar():
@@ -83,6 +98,8 @@ class SqlShelf:
     def _where(self, wanted: Wanted) -> list[ColumnElement[bool]]:
         columns = self._table.c
         conditions = [columns[name] == value for name, value in wanted.equals.items()]
+        conditions += [columns[name].in_(sorted(texts)) for name, texts in wanted.among.items()]
+        conditions += [columns[name].contains(text, autoescape=True) for name, text in wanted.contains.items()]
         if wanted.after is not None:
             conditions.append(columns.id > wanted.after)
         if wanted.before is not None:

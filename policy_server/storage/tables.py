@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA: Final = "0002"
+SCHEMA: Final = "0003"
 """The migration that this code was written for."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -286,6 +286,27 @@ audit_records = Table(
     Index("ix_audit_records_subject", "subject", "id"),
     Index("ix_audit_records_actor", "actor", "id"),
 )
+
+decisions = Table(
+    "decisions",
+    metadata,
+    _id(),
+    Column("decision_id", _IdText, nullable=False, index=True),
+    Column("at", Moment, nullable=False),
+    *_policy_columns(),
+    Column("path", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("kind", Text),
+    Column("alias", Text),
+    Column("folded_alias", Text),
+    Column("outcome", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("failed", Boolean, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_decisions_policy_repository", *_POLICY, "id"),
+)
+_FAILED = text("failed")
+Index("ix_decisions_failed", decisions.c.id, sqlite_where=_FAILED, postgresql_where=_FAILED)
 
 api_tokens = Table(
     "api_tokens",

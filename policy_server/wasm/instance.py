@@ -50,12 +50,14 @@ class Instance(Generic[C]):
     """A module with its memory; one thread at a time.
 
     ``broken`` is set by every trap, abort and exception: an abort leaks C stack
-    and a trap leaves anything behind, so such an instance must be closed.
+    and a trap leaves anything behind, so such an instance must be closed. ``held`` is
+    for whoever keeps instances: the bytes of memory when it was last given back.
     """
 
     def __init__(self, module: Module, functions: Mapping[int, HostFunction[C]], *, memory_limit: int) -> None:
         """Start; MemoryExceeded when the limit is below what the module needs to start, EvaluationError."""
         self.broken = False
+        self.held = 0
         self._functions = functions
         self._call: tuple[C] | None = None
         self._limit = memory_limit

@@ -45,7 +45,8 @@ class Generation(Generic[C]):
         except BaseException:
             first.close()
             raise
-        self._threshold = first.size() + GROWTH
+        self._size_at_first = first.held = first.size()
+        self._threshold = first.held + GROWTH
         self._made = 1
         self._idle.append(first)
 
@@ -55,7 +56,11 @@ class Generation(Generic[C]):
 
     def give(self, instance: Instance[C]) -> None:
         """Take an instance back; a broken or swollen one is closed."""
-        if instance.broken or self._retired or instance.size() > self._threshold:
+        if instance.broken or self._retired:
+            self._drop(instance)
+            return
+        instance.held = instance.size()
+        if instance.held > self._threshold:
             self._drop(instance)
             return
         self._idle.append(instance)
@@ -63,6 +68,12 @@ class Generation(Generic[C]):
             with self._changed:
                 self._changed.notify()
         self._settle()
+
+    def usage(self) -> tuple[int, int]:
+        """Return how many instances there are, and their memory in bytes; of busy ones what a fresh one has."""
+        # What is idle now may be taken meanwhile, so nobody else's instance is looked into.
+        idle, made = [each.held for each in tuple(self._idle)], self._made
+        return made, sum(idle) + max(made - len(idle), 0) * self._size_at_first
 
     def retire(self) -> None:
         """Free idle instances now and the others when they come back.
@@ -200,6 +211,10 @@ class Pool(Generic[C]):
             fresh = self._make(data)
             old, self._generation = self._generation, fresh
         old.retire()
+
+    def usage(self) -> tuple[int, int]:
+        """Return how many instances there are, and about how many bytes of memory they have."""
+        return self._generation.usage()
 
     def close(self) -> None:
         """Free idle instances now, busy ones when they are done.

@@ -34,6 +34,20 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
+def processes() -> list[int]:
+    """Return the ids of all processes."""
+    return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
+
+
+def parent(pid: int) -> int:
+    """Return the parent of a process that runs; 0 of one that has ended, or waits for its parent to notice."""
+    try:
+        state, above = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return 0
+    return 0 if state == "Z" else int(above)
+
+
 @dataclass
 class Server:
     """One running server: master, two workers, a state directory and a folder of policies."""
@@ -101,8 +115,8 @@ class Server:
     def workers(self) -> list[int]:
         """Return the process ids of its workers."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        # NOTE: not from /proc/…/children, which leaves some out while others end.
+        return sorted(pid for pid in processes() if parent(pid) == self.process.pid)
 
     def write(self, name: str, rego: str, **files: object) -> None:
         """Write a policy ``demo/g/<name>/1.0``; further files by stem, as JSON or as text."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -142,3 +143,24 @@ def test_metrics_of_all_workers_are_served_on_their_own_address(new_server: Call
 
     assert 'policy_decisions_total{endpoint="service"' in said
     assert requests.get(f"{server.url}/metrics", timeout=5).status_code == 404
+
+
+def test_metrics_say_what_is_loaded_and_who_does_the_background_work(new_server: Callable[..., Server]) -> None:
+    """Of all workers together; one that is gone is not counted any more."""
+    server = new_server()
+    server.start()
+
+    def value(name: str) -> float:
+        found = re.search(rf"(?m)^{name} (\S+)$", requests.get(f"{server.url}/metrics", timeout=5).text)
+        return -1.0 if found is None else float(found[1])
+
+    wait_until(lambda: value("policy_engine_policies") == 12, "six policies in each of two workers")
+    assert value("policy_engine_instances") >= 12
+    assert value("policy_engine_memory_bytes") > 12 * 65536
+    assert value("policy_degraded_workers") == 0
+    wait_until(lambda: value("policy_acting_workers") == 1, "one of them does the background work")
+
+    os.kill(server.workers()[0], signal.SIGKILL)
+    wait_until(lambda: value("policy_engine_policies") == 6, "those of the other one are left")
+    wait_until(lambda: value("policy_engine_policies") == 12, "and those of the one that took its place")
+    assert server.stop() == 0

@@ -30,11 +30,11 @@ def now() -> datetime:
 class RememberingCompiler:
     """Compiles each source once in a test run."""
 
-    def __init__(self, compiler: RegoCompiler) -> None:
-        """Take who compiles."""
+    def __init__(self, compiler: RegoCompiler, known: dict[PolicySource, CompiledPolicy] | None = None) -> None:
+        """Take who compiles, and what is known from other servers."""
         self._compiler = compiler
         self.toolkit = compiler.toolkit
-        self._known: dict[PolicySource, CompiledPolicy] = {}
+        self._known = {} if known is None else known
 
     def compile(self, source: PolicySource) -> CompiledPolicy:
         """Compile, or remember."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import pytest
-from bundle_samples import bundle, public_jwk
+from bundle_samples import bundle, opa_signed, public_jwk
 from functional_server import Server, now
 from wsgi_client import Answer, Client
 
@@ -157,6 +157,21 @@ def test_a_bundle_is_for_those_who_publish_in_its_repository(guarded: Guarded) -
     assert unsigned.json["message"] == "failed to verify bundle"
     left = guarded.server.store.get(PolicyId.parse("yours/g/p/1.0"))
     assert (left.revision and left.revision.number) == 1
+
+
+def test_opas_bundle_is_for_those_who_publish_in_the_repository_that_is_named(guarded: Guarded) -> None:
+    """By whoever sends it, where it does not name itself."""
+    key = TrustedKey("k", "peer", public_jwk("P-256", "peer"), ("mine", "yours"), now(), "test")
+    guarded.server.store.keys.save(key)
+    body = opa_signed(files={"p.rego": b"package g.p\n\nallow := true\n"})
+
+    taken, small = (
+        guarded.ask("POST", f"/v1/policy/import?policy={name}/g/p/1.0", "publish:mine", body=body)
+        for name in ("mine", "yours")
+    )
+
+    assert (taken.status, small.status) == (200, 403)
+    assert small.json["message"] == "This needs the role publish in the repository yours."
 
 
 def test_the_secrets_in_a_webhooks_address_are_for_those_who_may_subscribe(guarded: Guarded) -> None:

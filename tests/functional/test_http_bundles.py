@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from bundle_samples import REGO, bundle, metadata, private, public_jwk, signed
+from bundle_samples import OPA_FILES, REGO, bundle, metadata, opa_signed, private, public_jwk, signed
 from fake_signer import NAMES, run_signer
 from functional_server import Server
 from pytest_httpserver import HTTPServer
@@ -16,9 +16,12 @@ from policy_server.audit.caller import ACTOR_KEY
 from policy_server.bundles.archive import write_zip
 from policy_server.bundles.contents import digest_of, open_bundle, write_outer
 from policy_server.bundles.opa import read_opa
+from policy_server.bundles.opa_archive import pack, unpack
+from policy_server.bundles.opa_signatures import find_signature
 from policy_server.bundles.signatures import sign, verifies
 from policy_server.bundles.signers import RemoteSigner
 from policy_server.bundles.trust import Issuer
+from policy_server.bundles.verification import Verification
 from policy_server.model.access import TrustedKey
 from policy_server.model.policy import PolicyId
 from policy_server.net.client import GuardedClient
@@ -91,6 +94,18 @@ def test_an_export_may_be_opas(exporting: Server) -> None:
     assert (plain.id, plain.rego) == (PolicyId("r", "g", "p", "1.0"), REGO)
     assert "policy.wasm" in plain.files
     assert exporting.client.get(f"{POLICY}/export?format=tar").status == 400
+
+
+@pytest.mark.parametrize(("name", "kind"), NAMES.items())
+def test_opas_bundle_may_be_signed(exporting: Server, name: str, kind: str) -> None:
+    """For a scope; with the key that signs the other kind of bundle, and by the same permission."""
+    answer = exporting.client.get(f"/policy/r/g/{name}/1.0/export?format=opa&signed=true&scope=write")
+
+    files = unpack(answer.body)
+    Verification(public_jwk(kind, "signer").encode(), scope="write").check(files)
+    assert find_signature(files).issuer == f"https://us.example.com/policy/r/g/{name}/1.0/key"
+    assert exporting.client.get(f"{POLICY}/export?format=opa&signed=true").status == 403
+    assert exporting.client.get(f"{POLICY}/export?format=opa&signed=maybe").status == 400
 
 
 def test_a_locked_policy_can_be_exported(exporting: Server) -> None:
@@ -181,6 +196,40 @@ def test_a_raw_body_is_imported(importing: Server, content_type: str | None) -> 
     }
     importing.catalog.sync()
     assert importing.client.get("/policy/shared/g/p/1.0/evaluation").json == {"allow": True}
+
+
+def test_opas_bundle_is_imported_when_a_trusted_key_has_signed_it(importing: Server) -> None:
+    """Named by its manifest."""
+    answer = importing.client.post("/v1/policy/import", opa_signed(iat=1704164645))
+
+    assert (answer.status, answer.json["name"], answer.json["lastUpdate"]) == (200, "p", "2024-01-02T03:04:05Z")
+    importing.catalog.sync()
+    assert importing.client.get("/policy/shared/g/p/1.0/evaluation").json["allow"] is True
+
+
+@pytest.mark.parametrize(
+    ("content", "query", "status", "kind"),
+    [
+        (opa_signed(files={"p.rego": REGO.encode()}), "", 400, 1),
+        (opa_signed(files={"p.rego": REGO.encode()}), "?policy=shared/g/p/1.0", 200, None),
+        (opa_signed(files={"p.rego": REGO.encode()}), "?policy=shared/g/p", 400, 1),
+        (opa_signed(files={"p.rego": REGO.encode()}), "?policy=shared/g/other/1.0", 422, 1),
+        (opa_signed(), "?policy=shared/g/p/2.0", 400, 1),
+        (bundle(), "?policy=shared/g/p/1.0", 400, 1),
+        (pack(OPA_FILES), "", 403, 3),
+        (opa_signed(owner="attacker"), "", 403, 3),
+        (opa_signed(files={"data.json": b"{}"}), "", 500, 0),
+        (opa_signed()[:50], "", 400, 1),
+    ],
+    ids=["none", "given", "no name", "wrong", "another", "zip", "unsigned", "stranger", "no policy", "cut off"],
+)
+def test_opas_bundles_and_their_names(
+    importing: Server, content: bytes, query: str, status: int, kind: int | None
+) -> None:
+    """Who sends one names it where it does not name itself, and never differently."""
+    answer = importing.client.post(f"/v1/policy/import{query}", content)
+
+    assert (answer.status, answer.json.get("kind")) == (status, kind)
 
 
 def test_a_form_is_imported(importing: Server) -> None:

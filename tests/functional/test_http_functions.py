@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from neighbours_server import Neighbours
+from neighbours_server import TRUSTED, Neighbours
+from sd_jwt_issuer import AT, BOUND, HOLDER, ISSUER, bind, digest, disclosure, issue, present
 from wsgi_client import Answer, Client
 
 from policy_server.assembly import Assembly, assemble
@@ -252,6 +253,63 @@ def test_what_is_explained_is_done_once(program: Callable[..., Program], neighbo
     assert found.json["result"]["task"]["taskID"]
     assert "task.create" in json.dumps(found.json["explanation"])
     assert [each.path for each in neighbours.requests] == ["/v1/task/refresh"]
+
+
+def test_a_policy_reads_an_sd_jwt(program: Callable[..., Program]) -> None:
+    """On its own; a token that is not valid is an answer, and no failure of the evaluation."""
+    rego = f"""package xfsc.presented
+
+found := sd_jwt.verify(input.token, {{
+    "key": {json.dumps(ISSUER)},
+    "vct": "urn:example:id",
+    "time": {AT * 10**9},
+    "key_binding": {json.dumps(BOUND)},
+}})
+
+allow {{ found.payload.age >= 18 }}
+
+names := [name | name := sd_jwt.decode(input.token).disclosures[_][1]]
+"""
+    part = disclosure("age", 36)
+    token = present(issue({"_sd": [digest(part)], "vct": "urn:example:id", "cnf": {"jwk": HOLDER}}), [part])
+    server = program()
+    server.publish("presented", rego)
+
+    good, bad = (server.ask("presented", {"token": each}).json for each in (bind(token), token))
+
+    assert (good["allow"], good["found"]["valid"], good["names"]) == (True, True, ["age"])
+    assert bad == {"found": {"valid": False, "reason": "the holder's key binding is missing"}, "names": ["age"]}
+
+
+def test_a_policy_asks_for_an_sd_jwt(program: Callable[..., Program], neighbours: Neighbours) -> None:
+    """With an object of options, of which an unknown one is told."""
+    rego = """package xfsc.issued
+
+signed := signer.add_vc_proof(input.options, {"vct": "urn:example:id"})
+"""
+    server = program()
+    server.publish("issued", rego)
+    options = {"namespace": "transit", "key": "key1", "group": "", "format": "vc+sd-jwt"}
+
+    good, bad = (server.ask("issued", {"options": each}) for each in (options, {**options, "typ": "x"}))
+
+    assert good.json["signed"].endswith("~")
+    assert bad.status == 500
+    assert [each.json["group"] for each in neighbours.requests] == [""]
+
+
+def test_a_policy_trusts_whom_a_trust_list_knows(program: Callable[..., Program], neighbours: Neighbours) -> None:
+    """The rule of docs/functions.md."""
+    page = (Path(__file__).parents[2] / "docs" / "functions.md").read_text(encoding="utf-8")
+    rule = page.partition("trusted if {")[2].partition("```")[0]
+    server = program(TRAIN_ADDR=f"{neighbours.url}/tcr/v1")
+    server.publish(
+        "trusting", f"package xfsc.trusting\n\nimport rego.v1\n\ndefault trusted := false\n\ntrusted if {{{rule}"
+    )
+
+    answers = [server.ask("trusting", {"issuer": each}).json for each in (TRUSTED, "did:web:stranger.example.com")]
+
+    assert answers == [{"trusted": True}, {"trusted": False}]
 
 
 def test_a_function_of_the_operator_is_one_like_the_others(

@@ -7,12 +7,14 @@ from datetime import timedelta
 from policy_server.assembly import assemble, now
 from policy_server.model.audit import AuditFilter, AuditRecord
 from policy_server.model.cache import CacheKey
+from policy_server.model.logged import DecisionFilter, LoggedDecision
 from policy_server.model.policy import Failure, PolicyId
 from policy_server.settings import load_settings
+from policy_server.storage.shelf import moment_id
 
 
 def test_what_ran_out_is_dropped() -> None:
-    """Cached values at their end, events and audit records at the age that the settings say; nothing else."""
+    """Cached values at their end; events, audit records and decisions at the age that the settings say."""
     assembly = assemble(load_settings(environ={"POLICY_STORAGE_URL": "memory:", "POLICY_KEEP_AUDIT": "1h"}))
     store, at = assembly.store, now()
     store.cache.put(CacheKey("old"), 1, until=at)
@@ -20,11 +22,15 @@ def test_what_ran_out_is_dropped() -> None:
     for age in (1, 40):
         store.fail(PolicyId("r", "g", "n", str(age)), Failure("c", "m", at - timedelta(days=age), "d"))
         store.audit.record(AuditRecord(at - timedelta(hours=age - 0.5), "ada", "lock", "x"))
+        made = at - timedelta(days=age)
+        store.decisions.record(
+            [LoggedDecision(moment_id(made), str(age), made, None, "", "", "", "", failed=False, body="{}")]
+        )
     halt = threading.Event()
 
     tidying = threading.Thread(target=assembly._tidy, args=(halt,))
     tidying.start()
-    while len(store.audit.find(AuditFilter(), limit=9).records) > 1:
+    while len(store.decisions.find(DecisionFilter(), limit=9).decisions) > 1:
         time.sleep(0.01)
     halt.set()
     tidying.join()
@@ -32,4 +38,6 @@ def test_what_ran_out_is_dropped() -> None:
     assert store.cache.purge(at) == 0
     assert store.cache.get(CacheKey("new"), at=at) == 1
     assert [event.policy.version for event in store.outbox.events(after=0, limit=9)] == ["1"]
+    assert len(store.audit.find(AuditFilter(), limit=9).records) == 1
+    assert [kept.decision_id for kept in store.decisions.find(DecisionFilter(), limit=9).decisions] == ["1"]
     assembly.close()

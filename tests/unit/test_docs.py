@@ -60,7 +60,8 @@ def test_every_setting_has_its_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/operations.md", "docs/policies.md", "docs/functions.md", "docs/http.md"]
+    "page",
+    ["README.md", "docs/operations.md", "docs/policies.md", "docs/functions.md", "docs/http.md", "docs/decisions.md"],
 )
 def test_pages_name_only_settings_that_exist(page: str) -> None:
     """Every POLICY_ name in a text is a setting."""

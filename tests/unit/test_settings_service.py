@@ -78,7 +78,7 @@ def test_what_may_be_ignored_gives_a_warning() -> None:
 
 def test_addresses_of_neighbours_keep_their_names() -> None:
     """Whoever moves here from the policy service changes nothing."""
-    names = ("CACHE_ADDR", "TASK_ADDR", "SIGNER_ADDR", "DID_RESOLVER_ADDR", "OCM_ADDR")
+    names = ("CACHE_ADDR", "TASK_ADDR", "SIGNER_ADDR", "DID_RESOLVER_ADDR", "OCM_ADDR", "TRAIN_ADDR")
 
     settings = load({name: f"http://{name.lower()}:8080/" for name in names})
 
@@ -88,6 +88,7 @@ def test_addresses_of_neighbours_keep_their_names() -> None:
     assert settings.signer_url == "http://signer_addr:8080"
     assert settings.did_resolver_url == "http://did_resolver_addr:8080"
     assert settings.ocm_url == "http://ocm_addr:8080"
+    assert settings.train_url == "http://train_addr:8080"
 
 
 def test_variables_that_kubernetes_makes_are_left_alone() -> None:

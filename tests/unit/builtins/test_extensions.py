@@ -17,7 +17,7 @@ def test_every_function_is_declared_with_or_without_settings() -> None:
     made = {each.name: each.declaration() for each in extension_functions(Extensions())}
 
     assert bare == made
-    assert len(made) == 22
+    assert len(made) == 29
 
 
 def test_objects_that_the_original_declares_as_strings_may_be_anything() -> None:

@@ -29,14 +29,19 @@ CALLS: dict[str, tuple[object, ...]] = {
     "add_vc_proof": ("transit", "key1", CREDENTIAL),
     "add_vp_proof": ("did:web:me", "transit", "key1", PRESENTATION),
     "proof.verify": (PROVEN,),
+    "signer.add_vc_proof": ({"namespace": "transit", "key": "key1"}, CREDENTIAL),
+    "signer.add_vp_proof": ({"issuer": "did:web:me", "namespace": "transit", "key": "key1"}, PRESENTATION),
+    "signer.verification_method": ({"did": "did:web:me", "namespace": "transit", "key": "key1", "group": "g"},),
     "ocm.getLoginProofInvitation": (["one", "two"], {"one": "a", "two": "b"}),
     "ocm.sendPresentationRequest": ({"attributes": [], "options": {"type": "Aries"}},),
     "ocm.getLoginProofResult": ("proof-1",),
     "ocm.getRawProofResult": ("proof-1",),
+    "train.resolve": ("did:web:notary.example.com", ["scheme.example.org"]),
+    "train.validate": ("did:web:notary.example.com", "did:web:scheme.example.org", ["https://scheme.example.org/vc"]),
 }
 """Every function that asks a neighbour, with good arguments."""
 
-WITH_TOKEN = frozenset(name for name in CALLS if not name.startswith(("ocm.", "did.")))
+WITH_TOKEN = frozenset(name for name in CALLS if not name.startswith(("ocm.", "did.", "train.")))
 
 ANY_STATUS = frozenset({"did.resolve"})
 """COMPAT: any JSON is an answer of a resolver."""
@@ -58,7 +63,8 @@ def extended(neighbours: Neighbours) -> MakeExtended:
     names = ("cache_url", "task_url", "signer_url", "did_resolver_url", "ocm_url")
 
     def make(**options: Any) -> Extended:
-        return Extended(**{**dict.fromkeys(names, neighbours.url), **options})
+        urls = {**dict.fromkeys(names, neighbours.url), "train_url": f"{neighbours.url}/tcr/v1"}
+        return Extended(**{**urls, **options})
 
     return make
 
@@ -83,10 +89,15 @@ def test_every_neighbour_is_asked_as_the_policy_service_does(extended: MakeExten
         "GET /v1/verification-methods/transit/did:web:me",
         "POST /v1/credential/proof",
         "POST /v1/presentation/proof",
+        "POST /v1/credential/proof",
+        "POST /v1/presentation/proof",
+        "GET /v1/verification-methods/transit/key1/did:web:me",
         "POST /v1/out-of-band-proof?type=a%2Cb",
         "POST /v1/send-out-of-band-presentation-request",
         "GET /v1/find-by-presentation-id?proofRecordId=proof-1",
         "GET /v1/find-by-presentation-id?proofRecordId=proof-1",
+        "POST /tcr/v1/resolve",
+        "POST /tcr/v1/validate",
     ]
 
 
@@ -336,7 +347,7 @@ def test_a_shorter_wait_leaves_time_for_the_policy(extended: MakeExtended, neigh
 @pytest.mark.parametrize("name", sorted(CALLS))
 def test_without_an_address_a_call_names_the_setting(name: str) -> None:
     """Policies compile all the same."""
-    setting = "POLICY_(CACHE|TASK|SIGNER|DID_RESOLVER|OCM)_URL"
+    setting = "POLICY_(CACHE|TASK|SIGNER|DID_RESOLVER|OCM|TRAIN)_URL"
 
     with pytest.raises(BuiltinFailed, match=setting) as caught:
         Extended()(name, *CALLS[name])

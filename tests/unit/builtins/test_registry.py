@@ -23,9 +23,11 @@ _LISTED = """
 add_vc_proof add_vp_proof cache.get cache.set did.resolve did_to_url keys.get keys.getAll ocm.getLoginProofInvitation
 ocm.getLoginProofResult ocm.getRawProofResult ocm.sendPresentationRequest proof.verify storage.delete storage.get
 storage.set task.create tasklist.create url_to_did verification_method verification_methods
+signer.add_vc_proof signer.add_vp_proof signer.verification_method sd_jwt.decode sd_jwt.verify
+train.resolve train.validate
 """
 EXTENSIONS = frozenset(_LISTED.split())
-"""The functions of the policy service, but for headers, which need nothing."""
+"""The functions of the policy service and ours, but for headers, which need nothing."""
 
 NEVER = {"eq", "assign", "print", "rego.metadata.chain", "rego.metadata.rule", "internal.print", "internal.test_case"}
 """Names that a compiler resolves, or that no policy can spell."""

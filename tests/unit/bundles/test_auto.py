@@ -7,6 +7,7 @@ import pytest
 from bundle_desk import START, Desk
 from bundle_samples import REGO, bundle
 from pytest_httpserver import HTTPServer
+from span_recorder import recording
 from werkzeug import Request, Response
 
 from policy_server.model.errors import AutoImportNotFound, StoreUnavailable
@@ -184,3 +185,19 @@ def test_a_crashed_process_is_waited_for_only_so_long(desk: Desk) -> None:
 
     with pytest.raises(StoreUnavailable):
         desk.auto.save("https://a.example.com/b.zip", HOUR, by="me")
+
+
+def test_each_import_is_a_trace(desk: Desk, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its configuration is named by its id, because the address may hold a token."""
+    httpserver.expect_request("/b.zip").respond_with_data(bundle())
+    made = desk.auto.save(httpserver.url_for("/b.zip?token=geheim"), HOUR, by="me")
+    missing = desk.auto.save(httpserver.url_for("/geheim.zip"), HOUR, by="me")
+
+    with recording(monkeypatch) as recorder:
+        desk.auto.run_due(desk.clock.forward(3600))
+
+    tried = {each.attributes["bundle.auto_import"]: each for each in recorder.spans if each.name == "bundle.import"}
+    assert tried[made.id].failure is None
+    assert tried[missing.id].failure is not None
+    assert recorder.children(tried[made.id]) == ["GET"]
+    assert "geheim" not in str([each.attributes for each in recorder.spans])

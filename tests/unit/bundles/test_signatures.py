@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_server.bundles.signatures import from_private_jwk, read_keys, sign, thumbprint, to_jwk, verifies
+from policy_server.bundles.signatures import sign, verifies
+from policy_server.jose.keys import from_private_jwk, read_keys, thumbprint, to_jwk
 from policy_server.model.errors import UnusableKey
 
 DIGEST = hashlib.sha256(b"bundle").digest()

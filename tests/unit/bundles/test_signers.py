@@ -1,5 +1,6 @@
 """The signer service and the key in a file."""
 
+import base64
 import json
 import logging
 from pathlib import Path
@@ -9,8 +10,10 @@ from bundle_samples import KINDS, pem, private, public_jwk
 from fake_signer import NAMES, run_signer
 from pytest_httpserver import HTTPServer
 
-from policy_server.bundles.signatures import from_jwk, to_jwk, verifies
+from policy_server.bundles.signatures import sign, verifies
 from policy_server.bundles.signers import LocalSigner, NoSigner, RemoteSigner, Signer
+from policy_server.jose import jws
+from policy_server.jose.keys import from_jwk, thumbprint, to_jwk
 from policy_server.model.bundle import SigningKey
 from policy_server.model.errors import SigningFailed
 from policy_server.net.client import GuardedClient
@@ -46,6 +49,19 @@ def test_the_signer_service_is_asked_as_the_original_asks(httpserver: HTTPServer
         "namespace": "transit",
         "data": "ZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGRkZGQ=",
     }
+
+
+def test_a_group_of_keys_is_named_where_the_policy_names_one(httpserver: HTTPServer) -> None:
+    """Signers of version 2 want it: in the body, also of the GET request."""
+    httpserver.expect_request("/v1/sign").respond_with_json({"signature": "eA=="})
+    httpserver.expect_request("/v1/jwk/n/k").respond_with_json({"kty": "EC"})
+    signer, key = remote(httpserver.url_for("")), SigningKey("n", "k", "")
+
+    signer.sign(key, b"x")
+    signer.public_key(key)
+
+    first, second = (json.loads(request.data) for request, _ in httpserver.log)
+    assert (first, second) == ({"key": "k", "namespace": "n", "data": "eA==", "group": ""}, {"group": ""})
 
 
 def test_a_refusal_of_the_signer_is_passed_on(httpserver: HTTPServer) -> None:
@@ -90,7 +106,11 @@ def test_a_signer_that_is_away_is_told_without_its_address(
 
 def test_no_signer_is_said() -> None:
     """In the words of the original."""
-    for ask in (NoSigner().public_key, lambda key: NoSigner().sign(key, DIGEST)):
+    for ask in (
+        NoSigner().public_key,
+        lambda key: NoSigner().sign(key, DIGEST),
+        lambda key: NoSigner().token(key, {}),
+    ):
         with pytest.raises(SigningFailed, match=r"^signer address is not set$") as caught:
             ask(SigningKey("a", "b"))
         assert caught.value.status == 503
@@ -107,6 +127,39 @@ def test_a_key_in_a_file_signs(tmp_path: Path, kind: str) -> None:
 
     assert jwk == to_jwk(private(kind).public_key())
     assert verifies(from_jwk(jwk), DIGEST, signature)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_in_a_file_signs_tokens(tmp_path: Path, kind: str) -> None:
+    """Named by its thumbprint."""
+    (tmp_path / "key.pem").write_text(pem(kind))
+
+    token = jws.read_compact(LocalSigner(tmp_path / "key.pem").token(SigningKey("any", "any"), {"a": 1}))
+
+    public = private(kind).public_key()
+    assert (token.key_id, json.loads(token.payload)) == (thumbprint(public), {"a": 1})
+    assert jws.verifies(public, token)
+
+
+@pytest.mark.parametrize(
+    ("jwk", "signature"),
+    [
+        (public_jwk("P-384"), sign(private("P-384"), b"x")),
+        (public_jwk("P-256"), b"no signature"),
+        (public_jwk("Ed25519"), b"x" * 64),
+        (public_jwk("RSA"), sign(private("RSA"), b"something else")),
+        ("{}", b"x"),
+    ],
+    ids=["P-384", "P-256", "Ed25519", "RSA", "no key"],
+)
+def test_a_signer_that_signs_no_tokens_is_told(httpserver: HTTPServer, jwk: str, signature: bytes) -> None:
+    """Nothing leaves that nobody could verify; P-384 goes with SHA-384, and the service has SHA-256."""
+    httpserver.expect_request("/v1/jwk/n/k").respond_with_data(jwk)
+    answer = {"signature": base64.b64encode(signature).decode()}
+    httpserver.expect_request("/v1/sign").respond_with_json(answer)
+
+    with pytest.raises(SigningFailed, match="signs no tokens"):
+        remote(httpserver.url_for("")).token(SigningKey("n", "k"), {})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from bundle_desk import START, Desk
 from bundle_samples import KINDS, bundle, public_jwk
 from pytest_httpserver import HTTPServer
 
-from policy_server.bundles.contents import open_bundle
+from policy_server.bundles.incoming import open_incoming
 from policy_server.bundles.trust import Issuer, did_document, key_address, read_trusted
 from policy_server.model.bundle import Voucher
 from policy_server.model.errors import BundleUnverified, UnusableKey
@@ -22,7 +22,7 @@ KEY = "/policy/shared/g/p/1.0/key"
 
 def vouch(desk: Desk, content: bytes) -> Voucher:
     """Ask who has signed."""
-    return desk.trust.vouch(open_bundle(content))
+    return desk.trust.vouch(open_incoming(content))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,7 +9,7 @@ import pytest
 from bundle_samples import KINDS, bundle, pem, private, public_jwk
 from cli_ran import Ran
 
-from policy_server.bundles.signatures import thumbprint
+from policy_server.jose.keys import thumbprint
 
 EXPORT = '{"namespace": "any", "key": "any"}'
 

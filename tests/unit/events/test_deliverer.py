@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from event_receivers import Receiver
 from events_world import POLICY, World, running
+from span_recorder import recording
 
 from policy_server.background import Background, Job
 from policy_server.events.cloud import CloudEventsHttp
@@ -273,3 +274,27 @@ def test_the_job_runs_under_the_background_lease(world: World, receivers: Receiv
 
     assert held == [True, False]
     assert deliverers[1].status().message == "nothing to deliver yet"
+
+
+def test_each_attempt_is_a_trace(world: World, receivers: Receivers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was told, in which attempt, and that it failed; not where the receiver is, beyond its host."""
+    receiver = receivers(500, 200)
+    world.publish()
+    deliverer = world.deliverer()
+    world.deliver(deliverer)
+    world.subscribe(f"{receiver.url}?token=geheim")
+    world.publish("b")
+
+    with recording(monkeypatch) as recorder:
+        world.deliver(deliverer)
+        world.pass_by(3600)
+        world.deliver(deliverer)
+
+    tried = [each for each in recorder.spans if each.name == "event.deliver"]
+    assert [(each.parent, each.failure is None, each.attributes["event.attempt"]) for each in tried] == [
+        (None, False, 1),
+        (None, True, 2),
+    ]
+    assert [recorder.children(each) for each in tried] == [["POST"], ["POST"]]
+    assert tried[0].attributes["event.sink"] == "webhook"
+    assert "geheim" not in str([each.attributes for each in recorder.spans])

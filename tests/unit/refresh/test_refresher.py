@@ -7,10 +7,12 @@ from datetime import timedelta
 
 import pytest
 from pytest_httpserver import HTTPServer
+from span_recorder import recording
 from werkzeug import Request, Response
 
 from policy_server.model.errors import (
     CompileError,
+    FetchError,
     NotFound,
     PolicyNotFound,
     RefreshRunning,
@@ -359,3 +361,55 @@ def test_leases_are_given_back(refresher: Refresher, publisher, store: MemorySto
     refresher.run_due(time())
 
     assert store.acquire(f"refresh:{ID}", "anybody", until=time(), at=time())
+
+
+def test_each_fetch_is_a_trace(refresher: Refresher, publisher, source: HTTPServer, time, monkeypatch) -> None:
+    """Of which policy, and whether it went well; the request to the source is a part of it."""
+    source.expect_ordered_request("/d").respond_with_data('{"x": 1}')
+    source.expect_ordered_request("/d").respond_with_data("geheim", status=500)
+    publisher.publish(scheduled(source.url_for("/d?token=geheim")), author="me")
+
+    with recording(monkeypatch) as recorder:
+        refresher.run_due(time())
+        refresher.run_due(time.pass_by(60))
+
+    first, second = (each for each in recorder.spans if each.name == "data.refresh")
+    assert (first.parent, first.failure, first.attributes) == (None, None, {"policy.id": str(ID)})
+    assert (second.parent, second.failure) == (None, FetchError.slug)
+    assert recorder.children(first) == recorder.children(second) == ["GET"]
+    assert "geheim" not in str([each.attributes for each in recorder.spans])
+
+
+def test_who_counts_hears_of_every_fetch(publisher, store, source: HTTPServer, time) -> None:
+    """Of which policy, and whether it went well."""
+    heard: list[tuple[str, bool]] = []
+    client = GuardedClient(NetworkGuard(["127.0.0.1/32"]))
+    refresher = Refresher(store, publisher, client, time, seen=lambda policy, ok, _at: heard.append((policy, ok)))
+    source.expect_ordered_request("/d").respond_with_data('{"x": 1}')
+    source.expect_ordered_request("/d").respond_with_data("no JSON")
+    publisher.publish(scheduled(source.url_for("/d")), author="me")
+
+    refresher.run_due(time())
+    refresher.run_due(time.pass_by(60))
+
+    assert heard == [(str(ID), True), (str(ID), False)]
+
+
+def test_a_killed_process_keeps_others_from_fetching_for_seconds_only(
+    refresher: Refresher, publisher, store: MemoryStore, source: HTTPServer, time
+) -> None:
+    """However long a fetch may take: its lease is renewed while it goes on."""
+    free: list[bool] = []
+
+    def look(_request: Request) -> Response:
+        for seconds in (5, 6):
+            at = time() + timedelta(seconds=seconds)
+            free.append(store.acquire(f"refresh:{ID}", "other", until=at, at=at))
+        return Response("{}")
+
+    source.expect_request("/d").respond_with_handler(look)
+    publisher.publish(scheduled(source.url_for("/d")), author="me")
+
+    refresher.run_due(time())
+
+    assert free == [False, True]

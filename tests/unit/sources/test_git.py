@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from git_server import Daemon, Work, git
+from span_recorder import Recorder, recording
 
 from policy_server.model.change import Applied, Change
 from policy_server.model.errors import Busy, PolicyNotFound, StoreUnavailable, ToolkitMissing
@@ -396,3 +397,29 @@ def test_who_watches_hears_of_requests(make_feed: Feed, daemon: Daemon, work: Wo
         thread.join(30)
 
     assert (over, again, first.commit != commit, second.commit) == (True, True, True, commit)
+
+
+def test_each_look_is_a_trace(feed: GitFeed, work: Work, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the commit that is published, or that it failed."""
+    work.write("g/n/1.0")
+    commit = work.push()
+    with recording(monkeypatch) as recorder:
+        watched(feed, recorder)
+        daemon.stop()
+        watched(feed, recorder)
+
+    first, second = (each for each in recorder.spans if each.name == "git.sync")
+    assert (first.parent, first.failure) == (None, None)
+    assert first.attributes == {"git.repository": "policies", "git.commit": commit}
+    assert second.failure == "failed"
+
+
+def watched(feed: GitFeed, recorder: Recorder) -> None:
+    """Watch until one more look is over."""
+    stop, before = threading.Event(), len(recorder.spans)
+    thread = threading.Thread(target=feed.watch, args=(stop,))
+    thread.start()
+    while len(recorder.spans) == before or not recorder.spans[-1].ended:
+        stop.wait(0.01)
+    stop.set()
+    thread.join()

@@ -12,12 +12,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from policy_server.model.audit import AuditFilter, AuditRecord
 from policy_server.model.errors import StoreUnavailable
+from policy_server.model.logged import LoggedDecision
 from policy_server.model.policy import PolicyFilter, PolicyState
 from policy_server.storage.migrations import schema
 from policy_server.storage.sql import SqlStore
 from policy_server.storage.sqlite import SqliteFile
 from policy_server.storage.tables import SCHEMA, metadata
+
+NOON = datetime(2026, 5, 17, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -95,7 +99,7 @@ def test_a_database_of_a_newer_version_is_left_alone(path: Path) -> None:
     store = SqlStore(f"sqlite:///{path}")
 
     for ask in (store.migrate, store.ping):
-        with pytest.raises(StoreUnavailable, match=r"made by a newer version .*schema 9999, this one knows 0002"):
+        with pytest.raises(StoreUnavailable, match=r"made by a newer version .*schema 9999, this one knows 0003"):
             ask()
     store.close()
 
@@ -162,4 +166,23 @@ def test_a_database_made_by_the_first_revision_keeps_everything(path: Path) -> N
     assert list(store.outbox.events(after=0, limit=10)) == []
     store.unlock(ready.id, datetime(2026, 6, 1, tzinfo=UTC), actor="eve")
     assert [event.stamp for event in store.outbox.events(after=0, limit=10)] == [6]
+    store.close()
+
+
+def test_a_database_of_the_second_revision_keeps_everything_and_takes_decisions(path: Path) -> None:
+    """The table of decisions is added; audit records and the like stay."""
+    store = migrate(path)
+    kept = store.audit.record(AuditRecord(NOON, "ada", "lock", "r/g/p/1.0"))
+    store.close()
+    config = schema._config()
+    with SqliteFile(path).migrating() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+
+    store = migrate(path)
+
+    decision = LoggedDecision("1", "d", NOON, None, "", "pexip", "off", "pexip", failed=False, body="{}")
+    store.decisions.record([decision])
+    assert store.decisions.get("d") == decision
+    assert store.audit.find(AuditFilter(), limit=5).records == (kept,)
     store.close()

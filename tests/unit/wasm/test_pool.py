@@ -285,3 +285,22 @@ def test_a_module_that_answers_nonsense_is_an_error() -> None:
 
     with pytest.raises(EvaluationAborted, match="something else"):
         pool.evaluate(None, entrypoint=None, call=None, deadline=60)
+
+
+def test_usage_is_told_of_idle_and_busy_instances(make: Callable[..., Pool[None]]) -> None:
+    """One after the data was loaded; those that are in use count as fresh ones; nothing after the end."""
+    pool = make(data=b'{"a": 1}')
+    one, fresh = pool.usage()
+    assert (one, fresh > 0) == (1, True)
+    generation = pool._generation
+
+    taken = [generation.take(time.monotonic() + 60) for _ in range(2)]
+    assert pool.usage() == (2, 2 * fresh)
+    for instance in taken:
+        generation.give(instance)
+    _ask(pool, b'"' + b"x" * (4 << 20) + b'"')
+
+    count, grown = pool.usage()
+    assert (count, grown > 2 * fresh) == (2, True)
+    pool.close()
+    assert pool.usage() == (0, 0)

@@ -1,0 +1,1 @@
+"""Keeps records of decisions, beside the answers and never in their way."""

@@ -1,0 +1,1 @@
+"""Public keys and signatures as JSON: JWK (RFC 7517) and JWS (RFC 7515)."""
