@@ -13,6 +13,7 @@ import bson
 
 _LEASES: Final = (b"publish:", b"refresh:", b"background", b"foreign")
 _STATEMENT: Final = re.compile(rb"\s*(SELECT|INSERT|UPDATE|DELETE)\b(?:.*?\bFROM\b|\s+INTO\b)?\s+(\w+)", re.S)
+_NESTED: Final = re.compile(rb"\([^()]*\)")
 _VERBS: Final = {"find": "SELECT", "aggregate": "SELECT", "insert": "INSERT", "update": "UPDATE", "delete": "DELETE"}
 _STARTUP: Final = frozenset({0x0003_0000, 0x0003_0002})
 
@@ -87,6 +88,8 @@ def _sql(query: bytes) -> str:
     words = query.partition(b"\0")[0]
     if words.startswith(b"SELECT stamp FROM stamps"):
         return "turn" if b"FOR UPDATE" in words else "stamp"
+    while (plain := _NESTED.sub(b"", words)) != words:
+        words = plain
     found = _STATEMENT.match(words)
     return f"{found[1].decode()} {found[2].decode()}" if found else words.split()[0].decode() if words.split() else ""
 

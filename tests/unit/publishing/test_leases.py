@@ -7,9 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from policy_server.model.errors import StoreUnavailable
-from policy_server.model.policy import PolicyId
 from policy_server.publishing.leases import TERM, Lease
-from policy_server.publishing.turns import Turns
 from policy_server.storage.memory import MemoryStore
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -86,24 +84,27 @@ def test_a_lease_survives_a_store_that_is_away_for_a_moment() -> None:
 
 
 def test_what_was_written_counts_when_the_lease_cannot_be_given_back() -> None:
-    """The store went away after the write: the writer is told of success, and the lease runs out by itself."""
+    """The store went away after the work: nobody is told of a failure, and the lease runs out by itself."""
 
     class Away(MemoryStore):
         def release(self, name: str, holder: str) -> None:
             raise StoreUnavailable
 
-    with Turns(Away(), lambda: AT).swap(PolicyId("r", "g", "n", "1.0")):
-        pass
+    lease = Lease(Away(), "work", lambda: AT)
+    assert lease.acquire()
+
+    lease.release()
 
 
-def test_a_killed_writer_keeps_others_away_for_seconds_only() -> None:
-    """Whoever tries again after a crash does not wait longer than the background work does."""
+def test_a_killed_holder_keeps_others_away_for_seconds_only() -> None:
+    """However long its work would have taken."""
     store = MemoryStore()
-    policy = PolicyId("r", "g", "n", "1.0")
+    lease = Lease(store, "work", lambda: AT)
+    assert lease.acquire()
 
-    with Turns(store, lambda: AT).swap(policy):
-        assert not store.acquire(f"publish:{policy}", "other", until=LATER, at=AT + timedelta(seconds=5))
-        assert store.acquire(f"publish:{policy}", "other", until=LATER, at=AT + timedelta(seconds=6))
+    assert not store.acquire("work", "other", until=LATER, at=AT + timedelta(seconds=5))
+    assert store.acquire("work", "other", until=LATER, at=AT + timedelta(seconds=6))
+    lease.release()
 
 
 @pytest.mark.parametrize("taken", [True, False])
