@@ -277,7 +277,8 @@ def test_a_server_that_is_away_delays_no_call(tmp_path: Path) -> None:
 
         assert "http://**********@127.0.0.1:1/opa" in health.body.decode()
         assert "hunter22" not in health.body.decode() + server.assembly.metrics.render().decode()
-        assert server.client.get("/v1/decisions").json["decisions"]
+        while not server.client.get("/v1/decisions").json["decisions"]:
+            server.assembly._stop.wait(0.01)
 
 
 def test_recording_never_changes_an_answer(tmp_path: Path) -> None:
