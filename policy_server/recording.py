@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from policy_server.api.metrics import Metrics
 from policy_server.decisions.config import FILE, LOG, STORE, is_address
 from policy_server.decisions.journal import DecisionLog
 from policy_server.decisions.keeping import StoreSink
-from policy_server.decisions.lane import Lane
+from policy_server.decisions.lane import IDLE, Lane
 from policy_server.decisions.local import FileSink, LogSink
 from policy_server.decisions.masking import Masker
 from policy_server.decisions.record import Keeping, Recorder
@@ -29,6 +30,9 @@ from policy_server.notation.credentials import SecretStr
 from policy_server.ports import Clock, DecisionStore, Store
 from policy_server.settings import Settings
 from policy_server.version import VERSION
+
+_RARELY: Final = 1.0
+"""Seconds between writes to the store: with SQLite every one of them takes a turn among all writers."""
 
 
 class _TracedRecording(TracedEvaluator, RecordingEvaluator):
@@ -58,7 +62,16 @@ class Recording:
             {"id": f"{socket.gethostname()}:{os.getpid()}", "version": VERSION},
             counts.erased,
         )
-        lanes = [Lane(self._sink(name), settings.decision_log_queue, counts, self._clock) for name in names]
+        lanes = [
+            Lane(
+                self._sink(name),
+                settings.decision_log_queue,
+                counts,
+                self._clock,
+                idle=_RARELY if name == STORE else IDLE,
+            )
+            for name in names
+        ]
         most = settings.decision_log_max_bytes if settings.decision_log_input else 0
         return DecisionLog(recorder, lanes, counts, self._clock, limit=settings.decision_log_queue, most=most)
 

@@ -20,7 +20,7 @@ FIRST: Final = 0.5
 LONGEST: Final = 60.0
 """Seconds between attempts while a sink fails: the pause doubles from the first to the longest."""
 
-_IDLE: Final = 0.1
+IDLE: Final = 0.1
 
 
 class Counts(Protocol):
@@ -40,9 +40,13 @@ class Lane:
     """Holds what waits for one sink, and writes it; what fails is tried again, and the oldest goes when it is full."""
 
     def __init__(
-        self, sink: Sink, limit: int, counts: Counts, clock: Clock, *, first: float = FIRST, idle: float = _IDLE
+        self, sink: Sink, limit: int, counts: Counts, clock: Clock, *, first: float = FIRST, idle: float = IDLE
     ) -> None:
-        """Take the sink and how many records may wait for it; ``first`` pause and ``idle`` time are in seconds."""
+        """Take the sink and how many records may wait for it.
+
+        ``first`` is the first pause after a failure, ``idle`` the time in which records gather to be written
+        together, in seconds.
+        """
         self._sink = sink
         self._waiting: Buffer[LoggedDecision] = Buffer(limit)
         self._counts = counts
@@ -100,10 +104,12 @@ class Lane:
         pause = self._first
         while not self._is_over():
             if not self._held:
+                if len(self._waiting) < BATCH:
+                    self._ending.wait(self._idle)
                 self._held = self._waiting.take(BATCH)
             if not self._held:
-                self._ending.wait(self._idle)
-            elif self._write():
+                continue
+            if self._write():
                 pause = self._first
             elif self._ending.is_set():
                 break  # that was the last attempt

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from policy_server.decisions.masking import MOUNT, Masked, Masker, Object
-from policy_server.decisions.taking import Slip
+from policy_server.decisions.taking import LONGEST, Slip
 from policy_server.model.logged import LoggedDecision
 from policy_server.model.policy import PolicyId, Revision
 from policy_server.model.values import Json
@@ -177,16 +177,16 @@ def _package(policy: PolicyId | None, revision: Revision | None) -> str:
 def _failure(slip: Slip) -> Object:
     found: Object = {}
     if slip.error is not None:
-        found["error"] = {"code": slip.error.slug, "message": slip.error.message}
+        found["error"] = {"code": slip.error[0], "message": slip.error[1]}
     elif slip.seen is not None and slip.seen.reason is not None:
-        found["error"] = {"code": slip.seen.reason, "message": slip.seen.detail or ""}
+        found["error"] = {"code": slip.seen.reason, "message": (slip.seen.detail or "")[:LONGEST]}
     if slip.errors:
-        found["errors"] = list(slip.errors)
+        found["errors"] = [text[:LONGEST] for text in slip.errors]
     return found
 
 
 def _code(slip: Slip) -> str:
-    return slip.error.slug if slip.error is not None else str(slip.seen and slip.seen.reason)
+    return slip.error[0] if slip.error is not None else str(slip.seen and slip.seen.reason)
 
 
 def _bundle(revision: Revision) -> Json:

@@ -2,7 +2,7 @@
 
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from policy_server.engine.evaluator import Evaluator
 from policy_server.model.errors import InvalidJson, PolicyServerError
@@ -35,15 +35,19 @@ class Request:
         self.traceparent = traceparent
 
 
-UNKNOWN = Request(handler="", status=0, requested_by="")
+MOST_ERRORS: Final = 20
+LONGEST: Final = 2000
+"""How many failures of functions are kept, and how many characters of each text."""
+
+UNKNOWN: Final = Request(handler="", status=0, requested_by="")
 """Until the request was answered."""
 
 
 class Slip:
     """One decision while its request is being answered.
 
-    ``at_ns`` is the time since 1970. ``seen`` is there for Pexip. ``oversize`` are
-    pointers to what was too large to keep.
+    ``at_ns`` is the time since 1970. ``seen`` is there for Pexip. ``error`` is the slug of what went wrong and
+    its message. ``oversize`` are pointers to what was too large to keep.
     PERF: a plain object; a frozen dataclass takes twice as long to make.
     """
 
@@ -73,12 +77,18 @@ class Slip:
         self.errors: tuple[str, ...] = ()
         if decision is not None:
             self.id, self.result = decision.id, decision.result
-            self.duration_ns, self.errors = decision.duration_ns, decision.errors
+            self.duration_ns, self.errors = decision.duration_ns, decision.errors[:MOST_ERRORS]
         self.revision = revision
-        self.error = error
+        self.error: tuple[str, str] | None = None
+        if error is not None:
+            self.fail(error)
         self.seen: Observation | None = None
         self.oversize: tuple[str, ...] = ()
         self.request = UNKNOWN
+
+    def fail(self, error: PolicyServerError) -> None:
+        """Note why there is no usable decision; not the error itself, whose traceback holds on to the whole request."""
+        self.error = (error.slug, error.message[:LONGEST])
 
     def shrink(self, most: int) -> None:
         """Let the larger of input and result go when they have more bytes together, and the other if it must.
@@ -123,7 +133,7 @@ def spoil(error: PolicyServerError) -> None:
     """Note that what was decided last could not be used as an answer."""
     slips = _open.get()
     if slips:
-        slips[-1].error = error
+        slips[-1].fail(error)
 
 
 class RecordingEvaluator(Evaluator):

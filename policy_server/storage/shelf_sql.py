@@ -98,7 +98,8 @@ class SqlShelf:
     def _where(self, wanted: Wanted) -> list[ColumnElement[bool]]:
         columns = self._table.c
         conditions = [columns[name] == value for name, value in wanted.equals.items()]
-        conditions += [columns[name].in_(sorted(texts)) for name, texts in wanted.among.items()]
+        # PERF: not by an index, which SQLite would take, and then sort all that it finds: 750 ms where this takes 3.
+        conditions += [columns[name].concat("").in_(sorted(texts)) for name, texts in wanted.among.items()]
         conditions += [columns[name].contains(text, autoescape=True) for name, text in wanted.contains.items()]
         if wanted.after is not None:
             conditions.append(columns.id > wanted.after)

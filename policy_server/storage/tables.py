@@ -304,9 +304,8 @@ decisions = Table(
     Column("failed", Boolean, nullable=False),
     Column("body", Text, nullable=False),
     Index("ix_decisions_policy_repository", *_POLICY, "id"),
+    Index("ix_decisions_failed", "failed", "id"),
 )
-_FAILED = text("failed")
-Index("ix_decisions_failed", decisions.c.id, sqlite_where=_FAILED, postgresql_where=_FAILED)
 
 api_tokens = Table(
     "api_tokens",

@@ -1,6 +1,8 @@
 """What is recorded of decisions, whichever door they were asked at."""
 
+import gzip
 import json
+import logging
 import os
 import re
 import threading
@@ -10,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from decision_servers import ECHO, PLAIN, Recorded, recording
+from event_receivers import receiving
 
+from policy_server.model.logged import DecisionFilter
 from policy_server.model.status import State
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -143,6 +147,30 @@ def test_a_pin_never_gets_into_a_record(server: Recorded) -> None:
     assert [secret for secret in ("918273", "hunter22", "47112931", "hidden-prefix") if secret in text] == []
 
 
+def test_no_sink_gets_a_pin(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Lines of the log, a file, the store, and another server; nor does the server's own log."""
+    file, lines = tmp_path / "decisions.jsonl", logging.getLogger("decision")
+    lines.addHandler(caplog.handler)
+    lines.setLevel(logging.INFO)
+    with receiving() as make:
+        receiver = make(200)
+        with recording(tmp_path, decision_log=f"log,store,file:{file},{receiver.url}") as server:
+            for alias in ("room@example.com", "wrong@example.com", "none@example.com"):
+                server.service(alias, "&pin=918273&third_party_passcode=hunter22")
+            store = server.assembly.store
+            server.assembly.close()
+        uploaded = [json.loads(gzip.decompress(call.body)) for call in receiver.calls]
+        kept = [each.body for each in store.decisions.find(DecisionFilter(), limit=9).decisions]
+    lines.removeHandler(caplog.handler)
+    # A set: without the server's set-up, a line also goes to the root's handler.
+    written = sorted({record.getMessage() for record in caplog.records})
+
+    assert [len(batch) for batch in uploaded] == [3]
+    assert len(kept) == len(file.read_text().splitlines()) == sum("decision_id" in line for line in written) == 3
+    everything = json.dumps([uploaded, kept, written, file.read_text()])
+    assert [secret for secret in ("918273", "hunter22", "47112931") if secret in everything] == []
+
+
 def test_an_authorization_header_never_gets_into_a_record(server: Recorded) -> None:
     """Headers are no part of a record."""
     server.client.post(f"/policy/{ECHO}/evaluation", b"{}", headers={"Authorization": "Bearer abcdefghijkl"})
@@ -249,7 +277,8 @@ def test_a_server_that_is_away_delays_no_call(tmp_path: Path) -> None:
 
         assert "http://**********@127.0.0.1:1/opa" in health.body.decode()
         assert "hunter22" not in health.body.decode() + server.assembly.metrics.render().decode()
-        assert server.client.get("/v1/decisions").json["decisions"]
+        while not server.client.get("/v1/decisions").json["decisions"]:
+            server.assembly._stop.wait(0.01)
 
 
 def test_recording_never_changes_an_answer(tmp_path: Path) -> None:

@@ -25,10 +25,9 @@ def upgrade() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_decisions")),
     )
-    failed = sa.text("failed")
     op.create_index(op.f("ix_decisions_decision_id"), "decisions", ["decision_id"])
     op.create_index("ix_decisions_policy_repository", "decisions", [*_POLICY, "id"])
-    op.create_index("ix_decisions_failed", "decisions", ["id"], sqlite_where=failed, postgresql_where=failed)
+    op.create_index("ix_decisions_failed", "decisions", ["failed", "id"])
 
 
 def downgrade() -> None:

@@ -1,12 +1,15 @@
 """How decisions get from requests to sinks, and what is lost when that is not possible."""
 
+import gc
 import json
 import logging
 import time
+import weakref
 
 import pytest
 from decision_samples import (
     NOON,
+    POLICY,
     REQUEST,
     Counted,
     ListSink,
@@ -19,6 +22,9 @@ from decision_samples import (
 
 from policy_server.decisions.buffer import Buffer
 from policy_server.decisions.lane import Lane
+from policy_server.decisions.taking import Slip
+from policy_server.model.decision import Question
+from policy_server.model.errors import PolicyLocked
 from policy_server.model.status import State
 
 
@@ -194,3 +200,27 @@ def test_a_buffer_drops_the_oldest() -> None:
         buffer.put(number)
 
     assert (buffer.take(2), buffer.take(9), buffer.lost(), buffer.lost()) == ([2, 3], [4], 2, 0)
+
+
+def test_what_waits_does_not_hold_on_to_its_request() -> None:
+    """Neither by the question, whose headers are the request's, nor by the traceback of an error."""
+
+    class Headers(dict[str, str]):
+        """Can be watched."""
+
+    def lock(_question: Question) -> None:
+        raise PolicyLocked
+
+    def refuse() -> tuple[Slip, weakref.ref[Headers]]:
+        headers = Headers()
+        question = Question(POLICY, b"{}", "g/p", headers=headers)
+        try:
+            lock(question)
+        except PolicyLocked as error:
+            return Slip(question, error=error), weakref.ref(headers)
+        raise AssertionError
+
+    waiting, headers = refuse()
+    gc.collect()
+
+    assert (waiting.error, headers()) == (("policy-locked", PolicyLocked().message), None)

@@ -224,3 +224,12 @@ def test_a_record_that_the_store_never_takes_does_not_hold_up_the_others() -> No
 
     found = store.decisions.find(DecisionFilter(), limit=9).decisions
     assert sorted(each.decision_id for each in found) == ["1", "3"]
+
+
+def test_a_user_and_password_in_the_address_are_shown_to_the_server(receivers: Callable[..., Receiver]) -> None:
+    """As HTTP Basic, where no token is set."""
+    receiver = receivers(200)
+    UploadSink(receiver.url.replace("://", "://ada:hunter22@"), client()).write(records(1))
+
+    [call] = receiver.calls
+    assert call.headers["authorization"] == "Basic YWRhOmh1bnRlcjIy"
