@@ -6,6 +6,7 @@ import falcon
 
 from policy_server.api.request import ApiRequest
 from policy_server.decisions.taking import Request, Slip, begin, end
+from policy_server.tracing.trace import fields
 
 Take = Callable[[Sequence[Slip], Request], None]
 """Has the decisions of a request recorded: ``DecisionLog.take``."""
@@ -42,7 +43,7 @@ class Taking:
             status=resp.status_code,
             requested_by=PEXIP if slips[0].seen is not None else req.principal.name,
             request_id=req.request_id,
-            traceparent=req.env.get("HTTP_TRACEPARENT"),
+            trace=fields(),
         )
         self._take(slips, request)
 

@@ -1,7 +1,6 @@
 """Makes records of what was taken: OPA's names, masked, as JSON."""
 
 import logging
-import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +21,6 @@ log = logging.getLogger(__name__)
 PEXIP: Final = "pexip"
 BODIES: Final = ("/input", "/result")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TRACE: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _DOORS: Final = (("/v1/data", "data"), ("/access/", "authzen"), ("/policy/v1/", PEXIP))
 # Numbers keep all their digits.
 _decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
@@ -82,7 +80,6 @@ class Recorder:
 
     def _document(self, slip: Slip, made: LoggedDecision, masked: Masked) -> Object:
         known, request = masked.document, slip.request
-        trace = _TRACE.fullmatch(request.traceparent or "")
         return {
             "decision_id": made.decision_id,
             "timestamp": made.at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
@@ -103,8 +100,8 @@ class Recorder:
             "requested_by": made.requested_by,
             "http_status": request.status,
             "request_id": request.id,
-            "trace_id": trace and trace[1],
-            "span_id": trace and trace[2],
+            "trace_id": request.trace.get("trace_id"),
+            "span_id": request.trace.get("span_id"),
             "metrics": _metrics(slip),
             "labels": self._labels,
         }

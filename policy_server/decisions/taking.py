@@ -1,7 +1,9 @@
 """Notes on the thread of a request what was decided: references only, nothing is copied or written."""
 
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from policy_server.engine.evaluator import Evaluator
@@ -19,20 +21,27 @@ if TYPE_CHECKING:
 class Request:
     """Who asked for a decision, and what became of the request.
 
-    ``handler`` is its path template, ``status`` that of the answer.
+    ``handler`` is its path template, ``status`` that of the answer, ``trace`` what log
+    lines say of the trace it belongs to.
     """
 
-    __slots__ = ("handler", "id", "requested_by", "status", "traceparent")
+    __slots__ = ("handler", "id", "requested_by", "status", "trace")
 
     def __init__(
-        self, *, handler: str, status: int, requested_by: str, request_id: str = "", traceparent: str | None = None
+        self,
+        *,
+        handler: str,
+        status: int,
+        requested_by: str,
+        request_id: str = "",
+        trace: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Take what the request knows."""
         self.handler = handler
         self.status = status
         self.requested_by = requested_by
         self.id = request_id
-        self.traceparent = traceparent
+        self.trace = trace
 
 
 MOST_ERRORS: Final = 20

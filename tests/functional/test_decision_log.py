@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from decision_servers import ECHO, PLAIN, Recorded, recording
 from event_receivers import receiving
+from span_recorder import recording as tracing
 
 from policy_server.model.logged import DecisionFilter
+from policy_server.model.policy import PolicyId, PolicySource
 from policy_server.model.status import State
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -48,11 +50,28 @@ def test_an_evaluation_is_recorded_with_opas_names(server: Recorded) -> None:
         "http_status": 200,
         "request_id": "r-1",
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
-        "span_id": "b7ad6b7169203331",
     }
     assert (bundle["revision"], bundle["origin"], len(bundle["digest"])) == ("1", "git:rules@0123abc", 64)
     assert metrics["timer_rego_query_eval_ns"] > 0
     assert set(labels) == {"id", "version"}
+
+
+def test_a_record_names_the_span_of_its_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has the trace finds the decision, and the other way round; failures have their id, too."""
+    with tracing(monkeypatch) as recorder, recording(tmp_path) as server:
+        failing = PolicySource(PolicyId("r", "g", "conflict", "1.0"), "package g.conflict\n\nx := 1\n\nx := input.n\n")
+        server.assembly.publisher.publish(failing, author="test")
+        server.client.post(f"/policy/{PLAIN}/evaluation", b'{"user": "ada"}')
+        server.client.post("/policy/r/g/conflict/1.0/evaluation", b'{"n": 2}')
+
+        records = server.records()
+        requests = [each for each in recorder.spans if each.name.startswith("POST")]
+        evaluations = [each for each in recorder.spans if each.name == "policy.evaluate"]
+        assert [each["span_id"] for each in records] == [each.trace.span_id for each in requests]
+        assert [each["decision_id"] for each in records] == [
+            each.attributes["policy.decision_id"] for each in evaluations
+        ]
+        assert len(records) == 2
 
 
 def test_every_door_is_recorded(server: Recorded) -> None:
