@@ -1,14 +1,11 @@
 """Chooses and joins all concrete things; starts nothing until told to open."""
 
 import logging
-import os
-import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from functools import cached_property, partial
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -17,11 +14,11 @@ from policy_server.admission import Admission, announce, first_token
 from policy_server.api.app import App, make_app
 from policy_server.api.metrics import Metrics
 from policy_server.api.parts import ApiOptions, Parts
-from policy_server.background import ACTING, Background, Job
 from policy_server.builtins.call import Call
 from policy_server.builtins.network import allowed_for, settled_registry
 from policy_server.builtins.opa import NETWORK
 from policy_server.builtins.registry import Registry
+from policy_server.chores import Chores
 from policy_server.compiler.compiler import RegoCompiler
 from policy_server.compiler.measured import MeasuredCompiler
 from policy_server.decisions import taking
@@ -34,7 +31,6 @@ from policy_server.engine.results import Results, ServiceCache, StoreCache
 from policy_server.engine.versions import Versions
 from policy_server.exchange import Exchange, managed
 from policy_server.extending import extensions
-from policy_server.model.errors import StoreUnavailable
 from policy_server.model.policy import Dialect, PolicyId, PolicySource, Revision
 from policy_server.model.status import State, Status
 from policy_server.model.values import Json, JsonObject
@@ -45,15 +41,11 @@ from policy_server.pexip.kinds import RequestKind
 from policy_server.ports import Compiler, Store
 from policy_server.publishing.publisher import SourcePublisher
 from policy_server.publishing.rehearsal import Rehearsal
-from policy_server.publishing.renewal import Renewal
 from policy_server.publishing.schema import OutputSchemas
 from policy_server.recording import Recording
 from policy_server.refresh.refresher import Refresher
 from policy_server.settings import Settings
-from policy_server.sources.bundled import ORIGIN, BundledFeed
-from policy_server.sources.folder import FolderFeed
-from policy_server.sources.foreign import ForeignFeed
-from policy_server.sources.git import GitFeed, GitLimits
+from policy_server.sources.bundled import BundledFeed
 from policy_server.sources.git_requests import GitRequests
 from policy_server.storage.opening import open_store
 from policy_server.toolkit.location import bundled_root, find_toolkit
@@ -175,11 +167,6 @@ class Assembly:
         return SourcePublisher(self.store, self._measured, now, self.catalog.wake, prove=Proof(self._load_text))
 
     @cached_property
-    def renewal(self) -> Renewal:
-        """Compiles again what an older toolkit compiled."""
-        return Renewal(self.store, self.publisher, self.toolkit.digest, now, shipped=ORIGIN)
-
-    @cached_property
     def rehearsal(self) -> Rehearsal:
         """Publishing without its end."""
         return Rehearsal(self._measured, Proof(self._load_text), self._test)
@@ -214,36 +201,9 @@ class Assembly:
         return BundledFeed(bundled_root(), self.store, now)
 
     @cached_property
-    def folders(self) -> FolderFeed:
-        """The folders the settings name."""
-        poll = self.settings.feed_poll
-        feed = partial(FolderFeed, self.settings.folders, self.publisher, self.store, clock=now)
-        return feed(poll=poll) if poll else feed()
-
-    @cached_property
-    def git(self) -> tuple[GitFeed, ...]:
-        """The Git repositories the settings name, each followed by itself."""
-        settings = self.settings
-        limits = GitLimits(
-            received=settings.git_max_bytes,
-            files=settings.git_max_files,
-            policies=settings.git_max_policies,
-            timeout=settings.git_timeout,
-            deadline=10 * settings.git_timeout,
-        )
-        make = partial(GitFeed, clock=now, limits=limits, seen=self.metrics.git_sync)
-        directory = settings.state_dir / "git"
-        return tuple(make(item, self.publisher, self.store, directory) for item in settings.git.items)
-
-    @cached_property
     def git_requests(self) -> GitRequests:
         """How they are doing, for whoever asks."""
         return GitRequests(self.settings.git.items, self.store.cache, now)
-
-    @cached_property
-    def foreign(self) -> ForeignFeed:
-        """The policies that the original service keeps in our store."""
-        return ForeignFeed(self.store, self.publisher)
 
     @cached_property
     def admission(self) -> Admission:
@@ -266,19 +226,19 @@ class Assembly:
         return Answers(self.evaluator.decide, self.routes, now, self._observe)
 
     @cached_property
-    def background(self) -> Background:
+    def chores(self) -> Chores:
         """Work beside the requests, done by one process at a time."""
-        jobs = [Job("refresh", self._refresh)]
-        jobs.append(Job("tidy", self._tidy))
-        jobs.append(Job("renewal", self.renewal.run))
-        jobs.append(Job("auto-import", self._import_due))
-        jobs.append(Job("events", self.exchange.deliverer.run))
-        if self.settings.database.startswith("mongodb"):
-            jobs.append(Job("foreign", self._adopt))
-        if self.settings.folders:
-            jobs.append(Job("folders", self.folders.watch))
-        jobs += [Job(f"git-{feed.repository.name}", feed.watch) for feed in self.git]
-        return Background(jobs, self.store, now, holder=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}")
+        return Chores(
+            self.settings,
+            self.store,
+            self.publisher,
+            now,
+            exchange=self.exchange,
+            recording=self.recording,
+            refresher=self.refresher,
+            metrics=self.metrics,
+            toolkit=self.toolkit.digest,
+        )
 
     def load(self, wasm: bytes, *, data: bytes | None = None, registry: Registry | None = None) -> Policy:
         """Make a runnable policy; ``registry`` in place of the usual functions."""
@@ -311,11 +271,11 @@ class Assembly:
             url=settings.url,
             authzen_policy=settings.authzen_policy,
         )
-        subsystems = {"background": self.background.status, "toolkit": self._toolkit_status}
-        subsystems["events"] = self._event_status
+        subsystems = {"background": self.chores.background.status, "toolkit": self._toolkit_status}
+        subsystems["events"] = self.chores.events
         subsystems |= self.recording.subsystems()
         if settings.folders:
-            subsystems["folders"] = self._folder_status
+            subsystems["folders"] = self.chores.following
         if self.admission.rings:
             subsystems["keys"] = self.admission.keys_status
         if settings.git.items:
@@ -374,7 +334,7 @@ class Assembly:
         if self.recording.log is not None:
             self._start("decisions", self.recording.log.run)
         if background:
-            self._start("background", self.background.supervise)
+            self._start("background", self.chores.background.supervise)
             self._start("gauges", self._measure)
 
     def close(self) -> None:
@@ -414,46 +374,8 @@ class Assembly:
             workings.engine(*self.catalog.usage())
             workings.condition(
                 degraded=self.catalog.status().state is State.DEGRADED,
-                acting=self.background.status().message == ACTING,
+                acting=self.chores.acts(),
             )
-
-    def _refresh(self, halt: threading.Event) -> None:
-        while not halt.wait(self.settings.refresh_poll):
-            try:
-                self.refresher.run_due(now())
-            except StoreUnavailable as error:
-                log.warning("data is not refreshed: %s", error.message, extra={"action": "refresh.failed"})
-
-    def _import_due(self, halt: threading.Event) -> None:
-        while not halt.wait(self.settings.auto_import_poll_interval):
-            try:
-                self.exchange.bundles.auto.run_due(now())
-            except StoreUnavailable as error:
-                log.warning("no bundles are imported: %s", error.message, extra={"action": "bundle.failed"})
-
-    def _tidy(self, halt: threading.Event) -> None:
-        """Drop what has run out, at the start and then every hour."""
-        settings = self.settings
-        while not halt.is_set():
-            at = now()
-            try:
-                self.store.cache.purge(at)
-                self.store.outbox.prune(at - timedelta(seconds=settings.keep_events))
-                self.store.audit.prune(at - timedelta(seconds=settings.keep_audit))
-                self.recording.tidy(at)
-                self.store.tidy()
-            except StoreUnavailable as error:
-                log.warning("the store is not tidied up: %s", error.message, extra={"action": "tidy.failed"})
-            halt.wait(_HOUR)
-
-    def _adopt(self, halt: threading.Event) -> None:
-        """Take over what the original service, or its sync program, left in the store."""
-        while not halt.is_set():
-            try:
-                self.foreign.adopt()
-            except StoreUnavailable as error:
-                log.warning("no policies are taken over: %s", error.message, extra={"action": "foreign.failed"})
-            halt.wait(self.settings.feed_poll)
 
     def _observe(self, seen: Observation) -> None:
         self.metrics.pexip(seen)
@@ -471,20 +393,6 @@ class Assembly:
         if module is None or not module.is_file():
             return Status(State.DEGRADED, "not installed: new policies cannot be compiled", self._since)
         return Status(State.READY, "loaded" if self.toolkit.loaded() else "loads at its first use", self._since)
-
-    def _event_status(self) -> Status:
-        """Only the process that acts delivers."""
-        acting = self.background.status().message == ACTING
-        return (
-            self.exchange.deliverer.status()
-            if acting
-            else Status(State.READY, "delivered by another process", self._since)
-        )
-
-    def _folder_status(self) -> Status:
-        """Only the process that acts knows how the folders are doing."""
-        acting = self.background.status().message == ACTING
-        return self.folders.status() if acting else Status(State.READY, "followed by another process", self._since)
 
 
 def assemble(settings: Settings) -> Assembly:

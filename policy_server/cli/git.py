@@ -60,7 +60,7 @@ def _sync_here(names: list[str] | None, place: Place) -> list[str]:
 
     settings = options.settings_from(place.config, state_dir=place.state_dir)
     with open_assembly(settings, writes=True) as assembly:
-        feeds = {feed.repository.name: feed for feed in assembly.git}
+        feeds = {feed.repository.name: feed for feed in assembly.chores.git}
         for name in names or feeds:
             if name not in feeds:
                 raise RepositoryNotFound(f"No Git repository {name} is set.")

@@ -33,7 +33,7 @@ def adopt(
     from policy_server.cli.tools import open_assembly
 
     with open_assembly(_settings(config, state_dir, assignments), writes=True) as assembly:
-        output.say(f"policies taken over: {assembly.foreign.adopt()}")
+        output.say(f"policies taken over: {assembly.chores.foreign.adopt()}")
 
 
 def seed(

@@ -99,7 +99,7 @@ def test_due_bundles_are_imported_in_the_background(
     )
     assembly.exchange.bundles.auto.save(httpserver.url_for("/b.zip"), timedelta(microseconds=1), by="me")
     stop = threading.Event()
-    thread = threading.Thread(target=assembly.background.supervise, args=(stop,))
+    thread = threading.Thread(target=assembly.chores.background.supervise, args=(stop,))
 
     thread.start()
     # The second fetch begins after the first import was written.
