@@ -22,6 +22,7 @@ _KNOWN: Final = CacheKey("toolkits", f"{RESERVED}renewal", "")
 _KEPT: Final = 50
 _PAGE: Final = 100
 _AGAIN: Final = 60.0
+_FIRST: Final = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Renewal:
 
     def run(self, halt: threading.Event) -> None:
         """Do it once, or try again every minute until it could be done."""
+        halt.wait(_FIRST)  # a start has better to do than to read the toolkit
         while not halt.is_set():
             try:
                 self.renew(halt)

@@ -28,7 +28,7 @@ def test_what_ran_out_is_dropped() -> None:
         )
     halt = threading.Event()
 
-    tidying = threading.Thread(target=assembly._tidy, args=(halt,))
+    tidying = threading.Thread(target=assembly.chores._tidy, args=(halt,))
     tidying.start()
     while len(store.decisions.find(DecisionFilter(), limit=9).decisions) > 1:
         time.sleep(0.01)
