@@ -111,7 +111,7 @@ def _text(body: bytes) -> str:
 def _number(body: bytes) -> int:
     try:
         wanted = msgspec.json.decode(body, type=RollBack).revision
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJson(f'the body must be an object such as {{"revision": 3}}: {error}') from error
     # Numbers are kept in 64 bits; what is larger names no revision either.
     return wanted if 0 < wanted < 1 << 31 else 0

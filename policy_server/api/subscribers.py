@@ -105,7 +105,7 @@ def _read(body: bytes) -> SubscriptionRequest:
     try:
         given = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         url, name = (_text(given, member) for member in ("webhook_url", "subscriber"))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJson(f"the body is not the JSON object that is needed: {error}") from error
     problems = list(_problems(url, name))
     if problems or url is None or name is None:

@@ -39,7 +39,7 @@ def _request(body: bytes) -> TokenRequest:
         wanted = msgspec.json.decode(body, type=TokenRequest)
     except msgspec.ValidationError as error:
         raise InvalidParameter(str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJson(f"The body is not valid JSON: {error}") from error
     if wanted.expires_at is not None and wanted.expires_at.tzinfo is None:
         message = "expires_at must have a zone, such as 2030-01-31T12:00:00Z"

@@ -117,14 +117,15 @@ class Bearer:
             raise NotAuthenticated("The token does not say which key signed it (kid).", kind="key")
         if "crit" in header or "b64" in header:
             raise NotAuthenticated("The token demands an extension that is not known here.", kind="malformed")
-        key = self._keys.find(kid)
+        # Before the key is looked for: one that is withdrawn at this moment must not be remembered with the next set.
         number = self._keys.current().number
+        key = self._keys.find(kid)
         if key is None or key.get("alg") not in {None, algorithm}:
             raise NotAuthenticated("The token is signed with a key that is not the issuer's.", kind="key")
         try:
             checked = jws.deserialize_compact(token, key, registry=self._registry)
             return number, msgspec.json.decode(checked.payload, type=dict[str, object])
-        except (JoseError, ValueError, TypeError) as error:
+        except (JoseError, ValueError, TypeError, RecursionError) as error:
             raise NotAuthenticated("The signature of the token is not right.", kind="signature") from error
 
     def _check(self, claims: Claims, now: float) -> float:
@@ -170,7 +171,7 @@ def _header(token: str) -> Claims:
     try:
         text = urlsafe_b64decode(parts[0] + "=" * (-len(parts[0]) % 4))
         return cast(Claims, msgspec.json.decode(text, type=dict[str, object]))
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, RecursionError) as error:
         raise NotAuthenticated("The token is no JSON Web Token.", kind="malformed") from error
 
 

@@ -37,7 +37,7 @@ def discover_keys(client: Getter, issuer: str) -> bytes:
     url = issuer.rstrip("/") + _WELL_KNOWN
     try:
         found = msgspec.json.decode(_fetch(client, url, "discovery document"), type=_Document)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
         raise FetchError(f"{url} is no discovery document.") from error
     if found.issuer != issuer:
         raise FetchError(f"{url} is the document of another issuer.")

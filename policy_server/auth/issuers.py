@@ -42,7 +42,7 @@ def _claimed(token: str) -> str:
     try:
         text = urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
         issuer = msgspec.json.decode(text, type=dict[str, object]).get("iss")
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, RecursionError) as error:
         raise NotAuthenticated("The token is no JSON Web Token.", kind="malformed") from error
     return issuer if isinstance(issuer, str) else ""
 

@@ -98,7 +98,7 @@ class ClientCredentials:
             raise FetchError(f"The issuer of tokens (OAUTH_TOKEN_URL) answers {answer.status}.")
         try:
             told = msgspec.json.decode(answer.body, type=_Answer)
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
             raise FetchError("The issuer of tokens (OAUTH_TOKEN_URL) does not answer with a token.") from None
         token = told.access_token
         if told.token_type.lower() != "bearer" or not token.isascii() or not token.isprintable() or " " in token:

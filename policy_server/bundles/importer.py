@@ -11,11 +11,12 @@ from typing import Final
 from policy_server.bundles.incoming import open_incoming
 from policy_server.bundles.trust import Trust
 from policy_server.model.bundle import Imported, Voucher
-from policy_server.model.errors import AlreadyLocked, ForeignPolicy, ManagedElsewhere, PolicyNotFound
+from policy_server.model.errors import AlreadyLocked, ForeignPolicy, ManagedElsewhere
 from policy_server.model.policy import PolicyFilter, PolicyId, PolicyRecord, PolicySource
 from policy_server.ports import Clock, Publisher, Store
 from policy_server.publishing.checks import check_source, tidy
 from policy_server.publishing.locks import PolicyLocks
+from policy_server.publishing.standing import record_of, stamp_of
 
 ORIGIN: Final = "import:"
 """How the origin of an imported policy begins; its signer's name follows."""
@@ -78,7 +79,7 @@ class Importer:
         voucher = self._trust.vouch(bundle)
         source = tidy(bundle.source(origin=f"{ORIGIN}{voucher.name}"))
         by = source.origin if author is None else author
-        before = self._record(source.id)
+        before = record_of(self._store, source.id)
         if permit is not None:
             permit(source.id)
         where = self._managed(source.id)
@@ -90,7 +91,13 @@ class Importer:
             self._rehearse(source)
         elif bundle.locked:
             self._lock(source.id, by)
-        revision = self._publisher.publish(source, author=by)
+
+        def check_again(now: PolicyRecord | None) -> None:
+            # Compiling takes time, in which others write. Who owns what has not changed takes time to find out, too.
+            if stamp_of(now) != stamp_of(before):
+                self._check_owner(source, voucher, now)
+
+        revision = self._publisher.publish(source, author=by, condition=check_again)
         if bundle.locked:
             self._lock(source.id, by)
         known = before is not None and before.revision == revision
@@ -141,12 +148,6 @@ class Importer:
             self._locks.lock(policy, actor=actor)
         except AlreadyLocked:
             return
-
-    def _record(self, policy: PolicyId) -> PolicyRecord | None:
-        try:
-            return self._store.get(policy)
-        except PolicyNotFound:
-            return None
 
 
 def _origin(record: PolicyRecord) -> str:

@@ -35,6 +35,14 @@ class Refused:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Policies to be removed, each only as long as it is ``owned``: somebody else may take it over at any time."""
+
+    policies: Sequence[PolicyId] = ()
+    owned: Callable[[PolicyRecord], bool] = lambda _: True
+
+
 @dataclass(slots=True)
 class Published:
     """What became of a batch; ``refused`` are those whose failure is new, ``unfit`` those that failed only now."""
@@ -69,17 +77,15 @@ class Batch:
         self._clock = clock
         self._prove = prove
 
-    def write(
-        self, prepared: Sequence[Prepared], refused: Sequence[Refused], gone: Sequence[PolicyId], *, author: str
-    ) -> Published:
+    def write(self, prepared: Sequence[Prepared], refused: Sequence[Refused], gone: Gone, *, author: str) -> Published:
         """Write all of it; ChangedMeanwhile when one of the policies was changed since it was looked at."""
         done = Published()
         plans = [self._plan(item, done) for item in prepared]
         planned = [plan for plan in plans if plan is not None]
         wrong = [self._failure(item, done) for item in (*refused, *done.unfit)]
         failures = [failure for failure in wrong if failure is not None]
-        found = {policy: record_of(self._store, policy) for policy in gone}
-        removals = {policy: record for policy, record in found.items() if record is not None}
+        found = {policy: record_of(self._store, policy) for policy in gone.policies}
+        removals = {policy: record for policy, record in found.items() if record is not None and gone.owned(record)}
         if planned or failures or removals:
             with self._recorded(planned, done.refused, removals, author):
                 applied = self._store.apply(self._changes(planned, failures, removals, author))

@@ -9,7 +9,7 @@ from policy_server.model.change import Applied, Publication, Refusal, Removal
 from policy_server.model.errors import ChangedMeanwhile, InvalidSource, PolicyServerError, PublishError, ToolkitError
 from policy_server.model.policy import CompiledPolicy, PolicyId, PolicyRecord, PolicySource, Revision
 from policy_server.ports import Clock, Compiler, Condition, Store
-from policy_server.publishing.batch import Batch, Prepared, Published, Refused
+from policy_server.publishing.batch import Batch, Gone, Prepared, Published, Refused
 from policy_server.publishing.checks import check_data, check_source, tidy
 from policy_server.publishing.digest import revision_digest, source_digest
 from policy_server.publishing.standing import (
@@ -161,7 +161,7 @@ class SourcePublisher:
         self._announce()
 
     def publish_all(
-        self, prepared: Sequence[Prepared], refused: Sequence[Refused], gone: Sequence[PolicyId], *, author: str
+        self, prepared: Sequence[Prepared], refused: Sequence[Refused], gone: Gone, *, author: str
     ) -> Published:
         """Make sources active, note what is wrong with others, and remove policies: all of it at once, or nothing.
 

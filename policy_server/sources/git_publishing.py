@@ -8,9 +8,17 @@ from functools import partial
 from typing import BinaryIO, Final
 
 from policy_server.model.errors import InvalidSource, PolicyNotFound, PolicyServerError, PublishError, ToolkitError
-from policy_server.model.policy import CompiledPolicy, Dialect, Manifest, PolicyFilter, PolicyId, PolicySource
+from policy_server.model.policy import (
+    CompiledPolicy,
+    Dialect,
+    Manifest,
+    PolicyFilter,
+    PolicyId,
+    PolicyRecord,
+    PolicySource,
+)
 from policy_server.ports import PolicyStore
-from policy_server.publishing.batch import Prepared, Refused
+from policy_server.publishing.batch import Gone, Prepared, Refused
 from policy_server.publishing.checks import tidy
 from policy_server.publishing.digest import source_digest, text_digest
 from policy_server.publishing.publisher import SourcePublisher
@@ -192,7 +200,7 @@ class GitPublishing:
             [Prepared(policy, partial(reader.load, made)) for policy, made in ready.items()],
             [Refused(policy, made.error, made.digest) for policy, made in refused.items()]
             + [Refused(policy, self._gone(), "") for policy in missing.marked],
-            missing.deleted,
+            Gone(missing.deleted, self._is_mine),
             author=self._repository.author,
         )
         for each in done.unfit:
@@ -254,9 +262,12 @@ class GitPublishing:
     def _owns(self, policy: PolicyId) -> bool:
         """Tell whether a policy came from this repository, or never got anywhere."""
         try:
-            active = self._store.get(policy).revision
+            return self._is_mine(self._store.get(policy))
         except PolicyNotFound:
             return False
+
+    def _is_mine(self, record: PolicyRecord) -> bool:
+        active = record.revision
         mine = self._repository.author
         return active is None or active.author == mine or active.source.origin.startswith(f"{mine}/")
 

@@ -12,7 +12,7 @@ one that is killed after it loses nothing.
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -25,7 +25,7 @@ from policy_server.model.errors import StoreUnavailable
 from policy_server.model.policy import PolicyId
 from policy_server.storage.mongo_batches import Batches
 from policy_server.storage.mongo_contents import CHUNK, Contents, Pieces
-from policy_server.storage.mongo_server import GLANCE, Document, MongoServer
+from policy_server.storage.mongo_server import GLANCE, Document, MongoServer, only_duplicates
 
 SCHEMA: Final = 1
 STATE: Final = "policy_server_state"
@@ -33,7 +33,6 @@ STATE: Final = "policy_server_state"
 
 _ID: Final = {"_id": "stamp"}
 _PATIENCE: Final = 30.0
-_DUPLICATE: Final = 11000
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,26 +153,26 @@ class Journal:
 
     def _pending(self, plans: Sequence[tuple[PolicyId, Plan]], first: int) -> Document:
         """Write down what is to be carried out once it is committed."""
-        changes = [_written(policy, plan, first + place) for place, (policy, plan) in enumerate(plans)]
+        used = self._used(plans)
+        changes = [_written(policy, plan, first + place, used) for place, (policy, plan) in enumerate(plans)]
         pending = {
             "stamp": first + len(plans) - 1,
             "count": len(plans),
-            "drop": self._unused(plans),
             "locks": any(plan.locks for _, plan in plans),
         }
         return pending | self._batches.write(changes, first)
 
-    def _unused(self, plans: Sequence[tuple[PolicyId, Plan]]) -> list[str]:
+    def _used(self, plans: Sequence[tuple[PolicyId, Plan]]) -> set[str]:
+        """Return what others need of that which some policies let go, these policies among them."""
         # Nothing else can be committed between looking here and this commit, so what is unused stays unused.
-        released = sorted({name for _, plan in plans for name in plan.release})
-        changing = {order(policy) for policy, _ in plans}
+        released = {order(policy): set(plan.release) for policy, plan in plans}
         used = {name for _, plan in plans for name in plan.contents}
-        for start in range(0, len(released), CHUNK):
-            chunk = released[start : start + CHUNK]
+        names = sorted(set().union(*released.values()))
+        for start in range(0, len(names), CHUNK):
+            chunk = names[start : start + CHUNK]
             for other in self._server.policies.find({"refs": {"$in": chunk}}, {"refs": 1, "order": 1}):
-                if other["order"] not in changing:
-                    used.update(other["refs"])
-        return [name for name in released if name not in used]
+                used.update(set(other["refs"]) - released.get(other["order"], set()))
+        return used
 
     def _commit(self, pending: Document) -> bool:
         stamp = pending["stamp"]
@@ -194,7 +193,9 @@ class Journal:
                     self._server.collection("policy_server_refreshes").delete_one(
                         {"_id": change["forget"], "stamp": {"$lt": change["stamp"]}}
                     )
-        self._contents.drop(pending["drop"], before=stamp)
+        for changes in self._batches.read(pending):
+            dropped = [name for change in changes for name in change.get("drop", ())]
+            self._contents.drop(dropped, before=stamp)
         self._state.update_one({**_ID, "stamp": stamp}, {"$set": {"pending": None}})
         self._batches.drop(pending)
 
@@ -220,17 +221,18 @@ def _unless_there() -> Iterator[None]:
     try:
         yield
     except errors.BulkWriteError as error:
-        if any(each["code"] != _DUPLICATE for each in error.details["writeErrors"]):
+        if not only_duplicates(error):
             raise
 
 
-def _written(policy: PolicyId, plan: Plan, stamp: int) -> Document:
+def _written(policy: PolicyId, plan: Plan, stamp: int, used: Set[str]) -> Document:
     return {
         "stamp": stamp,
         "key": key(policy),
         "update": bson.encode(plan.update),  # as bytes: names that begin with a dollar are not for documents
         "forget": order(policy) if plan.forget else None,
         "event": plan.event,
+        "drop": [name for name in plan.release if name not in used],
     }
 
 

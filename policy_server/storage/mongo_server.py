@@ -22,6 +22,9 @@ Document = dict[str, Any]
 GLANCE: Final = 1.0
 """How long the answer to ``stamp`` is waited for, in seconds."""
 
+DUPLICATE: Final = 11000
+"""The server's code for an id that is there already."""
+
 _LIMITS: Final[dict[str, Any]] = {
     "appname": "policy-server",
     "serverSelectionTimeoutMS": 3000,
@@ -141,13 +144,19 @@ class MongoServer:
         return StoreUnavailable(f"{self.place} {_advice(error)}")
 
 
+def only_duplicates(error: errors.BulkWriteError) -> bool:
+    """Tell whether all that is wrong with a bulk is what was there already; a majority has the rest."""
+    wrong = error.details["writeErrors"]
+    return not error.details["writeConcernErrors"] and all(each["code"] == DUPLICATE for each in wrong)
+
+
 def _advice(error: errors.PyMongoError) -> str:
     code = error.code if isinstance(error, errors.OperationFailure) else None
     advice = {
         13: "does not let this user do that; give it the role readWrite on the database.",
         18: "refuses this user or password; check both, and authSource.",
         8000: "refuses this user or password; check both, and authSource.",
-        11000: "has two policies with the same repository, group, name and version; delete one of them.",
+        DUPLICATE: "has two policies with the same repository, group, name and version; delete one of them.",
         14031: "cannot grow, the disk is full; free some space on it.",
     }.get(code or 0)
     if advice is not None:

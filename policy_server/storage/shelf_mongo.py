@@ -17,7 +17,7 @@ from pymongo.collection import Collection
 
 from policy_server.storage.mongo_journal import Journal
 from policy_server.storage.mongo_micros import from_micros, to_micros
-from policy_server.storage.mongo_server import Document, MongoServer
+from policy_server.storage.mongo_server import Document, MongoServer, only_duplicates
 from policy_server.storage.shelf import (
     AUDIT,
     AUTO_IMPORTS,
@@ -93,9 +93,6 @@ _LAYOUTS: Final = {
     KEYS.name: Layout("policy_server_keys", moments=frozenset({"created_at", "expires_at"})),
 }
 _TUPLES: Final = frozenset({"changed", "scopes", "repositories"})
-_DOUBLE: Final = 11000
-"""The server's code for an id that is there already."""
-
 _ZERO: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -124,7 +121,7 @@ class MongoShelf:
             try:
                 self._collection.insert_many([self._write(row) for row in rows], ordered=False)
             except errors.BulkWriteError as error:
-                if any(each["code"] != _DOUBLE for each in error.details["writeErrors"]):
+                if not only_duplicates(error):
                     raise
 
     def put(self, row: Row) -> bool:

@@ -188,6 +188,18 @@ def test_a_batch_may_be_bigger_than_a_document(store: Store) -> None:
         store.module(record.revision.manifest.digest)
 
 
+@pytest.mark.parametrize("also", ["refused", "changed"])
+def test_what_one_policy_of_a_batch_lets_go_another_may_still_need(store: Store, also: str) -> None:
+    """Versions share modules: one is removed, and the other, in the same batch, goes on with what it has."""
+    for number in range(2):
+        store.apply([publication(number)])
+
+    store.apply([Refusal(policy(0), failure()) if also == "refused" else publication(0, "b"), Removal(id=policy(1))])
+
+    first = store.revision(policy(0), 1)
+    assert store.module(first.manifest.digest) == compiled().wasm
+
+
 def test_nobody_ever_sees_a_part_of_a_batch(shared_url: str) -> None:
     """While another process publishes batches, every look at the store shows whole ones."""
     store = open_store(shared_url)

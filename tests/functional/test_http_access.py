@@ -344,6 +344,7 @@ def test_tokens_are_made_shown_once_and_revoked(guarded: Guarded) -> None:
         (b"\xff", []),
         (b"[]", []),
         (b'{"name": "x"}', []),
+        (b'{"name": "x", "deep": %b}' % (b"[" * 5000 + b"]" * 5000), []),
         (b'{"name": "x", "scopes": ["read"], "admin": true}', []),
         (b'{"name": "x", "scopes": "read"}', []),
         (b'{"name": "", "scopes": ["nothing", "read:"]}', ["/name", "/scopes/0", "/scopes/1"]),

@@ -24,6 +24,7 @@ DOORS = [
     b'{"rego":"package g.p\\n\\na := \\n","tests":"package t","dialect":"v0"}',
     b'{"revision":1}',
     b'{"revision":-1e9}',
+    b'{"deep":%b}' % (b"[" * 5000 + b"]" * 5000),
     b'{"input":{"a":1}}',
     b'{"input":"\xff"}',
     b'{"subject":{"type":"u","id":"a"},"action":{"name":"r"},"resource":{"type":"d","id":"1"}}',

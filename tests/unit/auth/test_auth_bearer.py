@@ -12,6 +12,8 @@ from joserfc.jwk import RSAKey
 
 from policy_server.auth import bearer as bearer_module
 from policy_server.auth.bearer import Bearer
+from policy_server.auth.issuers import Issuers
+from policy_server.auth.keys import PublicKey
 from policy_server.auth.rules import ALGORITHMS, BearerRules
 from policy_server.model.errors import NotAuthenticated
 from policy_server.model.principal import Grant, Role
@@ -273,3 +275,37 @@ def test_tokens_are_not_logged(bearer: Bearer, caplog: pytest.LogCaptureFixture)
 
 def _part(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def test_a_key_that_is_withdrawn_while_a_token_is_checked_counts_no_longer(issuer: Issuer, clock: Time) -> None:
+    """What it has signed is not remembered together with the keys that came after it."""
+    issuer.publish([KEY, BIG])
+    keys = issuer.reader(clock)
+    find = keys.find
+
+    def find_and_withdraw(kid: str) -> PublicKey | None:
+        found = find(kid)
+        issuer.publish([BIG])
+        keys.refresh()
+        return found
+
+    bearer = Bearer(keys, RULES, clock)
+    keys.find = find_and_withdraw  # type: ignore[method-assign] # the moment between two steps of the real one
+    token = sign(KEY, claims())
+    assert bearer.identify(token).name == "jwt:alice"
+    keys.find = find  # type: ignore[method-assign]
+
+    assert refused(bearer, token) == "key"
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_what_is_nested_without_end_is_no_token(bearer: Bearer, part: int) -> None:
+    """Nobody needs a key to send that."""
+    deep = base64.urlsafe_b64encode(b'{"a":' + b"[" * 2900 + b"]" * 2900 + b"}").decode().rstrip("=")
+    parts = ["e30", "e30", "eA"]
+    parts[part] = deep
+
+    with pytest.raises(NotAuthenticated):
+        bearer.identify(".".join(parts))
+    with pytest.raises(NotAuthenticated):
+        Issuers({"x": bearer}).identify(".".join(parts))

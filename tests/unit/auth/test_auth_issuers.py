@@ -11,12 +11,15 @@ from auth_issuer import NOW, Issuer, Key, Time, claims, make_key, sign
 from pytest_httpserver import HTTPServer
 
 from policy_server.auth.bearer import LONGEST, Bearer
+from policy_server.auth.discovery import discover_keys
 from policy_server.auth.issuers import Issuers, summed
 from policy_server.auth.keys import PAUSE, Keys
 from policy_server.auth.rules import BearerRules
-from policy_server.model.errors import KeysUnavailable, NotAuthenticated
+from policy_server.model.errors import FetchError, KeysUnavailable, NotAuthenticated
 from policy_server.model.principal import Grant, Role, grants_of
 from policy_server.model.status import State, Status
+from policy_server.net.client import GuardedClient
+from policy_server.net.guard import NetworkGuard
 
 CORP, PARTNER = "https://corp.example", "urn:partner"
 CORP_KEY, PARTNER_KEY = make_key("same"), make_key("same")
@@ -205,6 +208,16 @@ def test_what_is_no_token_is_refused(world: World, token: str) -> None:
     assert refused(world, token) == "malformed"
     assert refused(world, "x" * (LONGEST + 1)) == "malformed"
     assert (world.corp.asked, world.partner.asked) == (0, 0)
+
+
+def test_a_discovery_document_that_is_nested_without_end_is_none(httpserver: HTTPServer) -> None:
+    """The keys are as good as not there; whoever looks for them goes on."""
+    deep = '{"issuer": ' + "[" * 5000 + "]" * 5000 + "}"
+    httpserver.expect_request("/.well-known/openid-configuration").respond_with_data(deep)
+    client = GuardedClient(NetworkGuard(["127.0.0.1", "localhost"]))
+
+    with pytest.raises(FetchError, match="no discovery document"):
+        discover_keys(client, httpserver.url_for("/"))
 
 
 def test_a_name_with_dots_is_given_as_a_list(issuer: Issuer, clock: Time) -> None:

@@ -21,7 +21,7 @@ from policy_server.model.errors import (
     InvalidSource,
     PolicyServerError,
 )
-from policy_server.model.policy import PolicyFilter, PolicyId, PolicyState
+from policy_server.model.policy import CompiledPolicy, PolicyFilter, PolicyId, PolicySource, PolicyState
 
 ID = PolicyId("shared", "g", "p", "1.0")
 EXPORT = '{"namespace": "n", "key": "k"}'
@@ -165,6 +165,26 @@ def test_what_was_edited_here_is_not_replaced(desk: Desk) -> None:
 
     with pytest.raises(ForeignPolicy):
         desk.importer.bring(bundle(rego="package g.p\n\nx := 1\n"))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_others_write_while_a_bundle_is_compiled_is_not_replaced(desk: Desk, known: bool) -> None:
+    """Whose a policy is counts when it is written."""
+    if known:
+        desk.importer.bring(bundle(rego="package g.p\n\nold := 1\n"))
+    compile_ = desk.publisher._compiler.compile
+
+    def compile_slowly(source: PolicySource) -> CompiledPolicy:
+        made = compile_(source)
+        if source.rego == REGO:
+            desk.publish("shared/g/p/1.0", "package g.p\n\nedited := 1\n")
+        return made
+
+    desk.publisher._compiler.compile = compile_slowly  # type: ignore[method-assign]
+    with pytest.raises(ForeignPolicy):
+        desk.importer.bring(bundle(rego=REGO))
+
+    assert desk.store.get(ID).revision.author == "test"  # type: ignore[union-attr]
 
 
 def test_a_forged_bundle_is_refused(desk: Desk, httpserver: HTTPServer) -> None:

@@ -20,7 +20,7 @@ from policy_server.model.errors import (
     ToolkitMissing,
 )
 from policy_server.model.policy import CompiledPolicy, PolicyId, PolicyRecord, PolicySource, PolicyState
-from policy_server.publishing.batch import Prepared
+from policy_server.publishing.batch import Gone, Prepared
 from policy_server.publishing.digest import source_digest
 from policy_server.publishing.publisher import SourcePublisher
 from policy_server.publishing.turns import Turns
@@ -323,7 +323,7 @@ def test_whoever_comes_second_decides_again(compiler, write: str) -> None:
     if write == "publish_all":
         newer = replace(SOURCE, data="{}")
         batch = [Prepared(ID, lambda: (newer, publisher.compile(newer)))]
-        publisher.publish_all(batch, [], [], author="me")
+        publisher.publish_all(batch, [], Gone(), author="me")
         seen = [False, True]
     else:
         arguments = {"publish": (replace(SOURCE, data="{}"),), "publish_data": (ID, "{}"), "delete": (ID,)}[write]

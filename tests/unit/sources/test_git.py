@@ -207,6 +207,27 @@ def test_policies_of_others_in_the_same_repository_are_left_alone(feed: GitFeed,
     assert store.get(theirs).state is PolicyState.READY
 
 
+def test_what_somebody_takes_over_at_that_moment_is_not_deleted(feed: GitFeed, work: Work, publisher, store) -> None:
+    """Whose it is counts when it is deleted, not when that was decided."""
+    work.write("g/n/1.0")
+    work.push()
+    feed.sync()
+    work.remove("g/n/1.0")
+    work.push()
+    apply = store.apply
+
+    def take_over(changes: Iterable[Change]) -> Sequence[Applied]:
+        store.apply = apply
+        publisher.publish(PolicySource(ID, "package g.n\n\nours := 1\n", origin="api"), author="ada")
+        return apply(changes)
+
+    store.apply = take_over
+    state = feed.sync()
+
+    assert store.get(ID).revision.author == "ada"
+    assert state.counts.deleted == 0
+
+
 def test_locks_are_kept(feed: GitFeed, work: Work, store: MemoryStore) -> None:
     """A new revision of a locked policy is locked."""
     work.write("g/n/1.0")
