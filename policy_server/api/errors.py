@@ -39,6 +39,7 @@ from policy_server.model.errors import (
     NotFound,
     NotLocked,
     OutputInvalid,
+    PackageMissing,
     PolicyLocked,
     PolicyNotFound,
     PolicyServerError,
@@ -122,6 +123,8 @@ _EVALUATE: Final[Table] = MappingProxyType(
         PolicyLocked: Answer(403, 3, "error evaluating policy"),
         EntrypointNotFound: Answer(500, 0, "policy evaluation results are empty"),
         PolicyUnusable: Answer(500, 0, "error evaluating policy"),
+        # COMPAT: the policy service looks for the package at the request, and finds nothing.
+        PackageMissing: Answer(500, 0, "policy evaluation results are empty"),
         EvaluationError: Answer(500, 0, "error evaluating rego query"),
         StoreUnavailable: Answer(500, 0, "error evaluating policy"),
         PolicyServerError: Answer(500, 0, "error evaluating policy"),
