@@ -59,7 +59,13 @@ class AutoImporter:
         return self._store.auto_imports.all()
 
     def save(self, url: str, interval: timedelta, *, by: str) -> AutoImport:
-        """Make a configuration, or give the one with this URL another interval; on record."""
+        """Make a configuration, or give the one with this URL another interval; on record.
+
+        Raises:
+            InvalidParameter: it is not an http or https address.
+            TargetRefused: it is in a network that may not be reached.
+        """
+        self._client.check(url, named="policyURL")
         with self._change():
             known = self._find(url)
             made = AutoImport(secrets.token_hex(12), url, interval, _later(self._clock(), interval))

@@ -420,6 +420,7 @@ def test_the_same_url_again_replaces_the_interval(server: Server) -> None:
          'length of body.interval must be greater or equal than 2 but got value "1" (len=1)'),
         ('{"policyURL": "a/b", "interval": "1h"}', 'body.policyURL must be formatted as a uri but got value "a/b"'),
         ('{"policyURL": "https://a b", "interval": "1h"}', "body.policyURL must be formatted as a uri"),
+        ('{"policyURL": "file:///etc/passwd", "interval": "1h"}', "policyURL must be an http or https address"),
         ('{"policyURL": 7, "interval": "1h"}', "body.policyURL must be formatted as a uri"),
         ('{"policyURL": "https://[", "interval": "1h"}', "body.policyURL must be formatted as a uri"),
         ('{"policyURL": "https://a", "interval": 7}', "body.interval must be a text"),
@@ -434,6 +435,16 @@ def test_a_scheduled_import_that_cannot_be(server: Server, body: str, message: s
 
     assert (answer.status, answer.json["kind"]) == (400, 1)
     assert answer.json["message"].startswith(message)
+    assert server.client.get(CONFIG).json == {"autoimport": []}
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/b.zip", "http://10.0.0.1/", "http://169.254.169.254/latest"])
+def test_a_scheduled_import_from_a_forbidden_network_is_refused_at_once(server: Server, address: str) -> None:
+    """403 that names the setting, instead of a failure every interval."""
+    answer = server.client.post(CONFIG, json.dumps({"policyURL": address, "interval": "1h"}).encode())
+
+    assert (answer.status, answer.json["kind"]) == (403, 3)
+    assert "POLICY_ALLOWED_NETWORKS" in answer.json["message"]
     assert server.client.get(CONFIG).json == {"autoimport": []}
 
 
