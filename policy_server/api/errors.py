@@ -155,6 +155,8 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
         "subscribe": MappingProxyType({**_COMMON, AlreadyExists: Answer(409, 4, "subscriber already exist")}),
         "access": _ACCESS,
         "list": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error retrieving policies")}),
+        # The common words are about a bundle that came in.
+        "export": MappingProxyType({**_COMMON, BrokenBundle: Answer(500, 0)}),
         "import": MappingProxyType(
             {**_COMMON, StoreUnavailable: Answer(500, 0, "error saving imported policy bundle")}
         ),

@@ -23,6 +23,7 @@ from policy_server.bundles.signers import RemoteSigner
 from policy_server.bundles.trust import Issuer
 from policy_server.bundles.verification import Verification
 from policy_server.model.access import TrustedKey
+from policy_server.model.errors import CompileError
 from policy_server.model.policy import PolicyId
 from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
@@ -94,6 +95,17 @@ def test_an_export_may_be_opas(exporting: Server) -> None:
     assert (plain.id, plain.rego) == (PolicyId("r", "g", "p", "1.0"), REGO)
     assert "policy.wasm" in plain.files
     assert exporting.client.get(f"{POLICY}/export?format=tar").status == 400
+
+
+def test_a_policy_that_was_never_good_has_no_export(exporting: Server) -> None:
+    """500, in words about this policy, not about a bundle that nobody sent."""
+    with pytest.raises(CompileError):
+        exporting.publish("r/g/broken/1.0", "package g.broken\n\nx := {\n")
+
+    answer = exporting.client.get("/policy/r/g/broken/1.0/export?format=opa")
+
+    assert (answer.status, answer.json["kind"]) == (500, 0)
+    assert answer.json["message"].startswith("r/g/broken/1.0 has no revision that could be exported")
 
 
 @pytest.mark.parametrize(("name", "kind"), NAMES.items())
