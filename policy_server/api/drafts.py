@@ -7,7 +7,7 @@ import falcon
 import msgspec
 
 from policy_server.api.request import read_body
-from policy_server.model.errors import InvalidJson, Problem
+from policy_server.model.errors import InvalidJson, InvalidParameter, Problem
 from policy_server.model.policy import Dialect, PolicyId, PolicySource
 
 T = TypeVar("T")
@@ -31,9 +31,12 @@ def read_draft(req: falcon.Request, policy: PolicyId, limit: int) -> tuple[Polic
     """Read a source and its tests.
 
     Raises:
+        InvalidParameter: the policy's name is none that its address would always lead to.
         InvalidJson: not an object, an unknown member, or one of the wrong type; each problem has a pointer.
         InputTooLarge: more than ``limit`` bytes.
     """
+    if not policy.is_addressable:
+        raise InvalidParameter("The repository, group, name or version is none that an address can have.")
     members = read_members(read_body(req, limit))
     problems = [
         Problem(f'"{name}" is no part of a policy', code="unknown-member", parameter=f"/{_escape(name)}")

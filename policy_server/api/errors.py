@@ -39,6 +39,7 @@ from policy_server.model.errors import (
     NotFound,
     NotLocked,
     OutputInvalid,
+    PackageMissing,
     PolicyLocked,
     PolicyNotFound,
     PolicyServerError,
@@ -122,6 +123,8 @@ _EVALUATE: Final[Table] = MappingProxyType(
         PolicyLocked: Answer(403, 3, "error evaluating policy"),
         EntrypointNotFound: Answer(500, 0, "policy evaluation results are empty"),
         PolicyUnusable: Answer(500, 0, "error evaluating policy"),
+        # COMPAT: the policy service looks for the package at the request, and finds nothing.
+        PackageMissing: Answer(500, 0, "policy evaluation results are empty"),
         EvaluationError: Answer(500, 0, "error evaluating rego query"),
         StoreUnavailable: Answer(500, 0, "error evaluating policy"),
         PolicyServerError: Answer(500, 0, "error evaluating policy"),
@@ -152,6 +155,8 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
         "subscribe": MappingProxyType({**_COMMON, AlreadyExists: Answer(409, 4, "subscriber already exist")}),
         "access": _ACCESS,
         "list": MappingProxyType({**_COMMON, StoreUnavailable: Answer(500, 0, "error retrieving policies")}),
+        # The common words are about a bundle that came in.
+        "export": MappingProxyType({**_COMMON, BrokenBundle: Answer(500, 0)}),
         "import": MappingProxyType(
             {**_COMMON, StoreUnavailable: Answer(500, 0, "error saving imported policy bundle")}
         ),

@@ -14,6 +14,7 @@ from policy_server.api.query import text
 from policy_server.api.request import ApiRequest, Headers, integer_header, is_token, read_body, refused
 from policy_server.auth.gate import require
 from policy_server.decisions.taking import spoil
+from policy_server.engine.catalog import usable
 from policy_server.engine.evaluator import Evaluator
 from policy_server.engine.explaining import Explainer
 from policy_server.engine.results import Results
@@ -23,7 +24,6 @@ from policy_server.model.errors import (
     InvalidJson,
     OutputInvalid,
     PolicyServerError,
-    PolicyUnusable,
     Refused,
     SchemaNotFound,
 )
@@ -198,10 +198,7 @@ class Validation:
     on_post = on_get
 
     def _schema_of(self, policy: PolicyId) -> str:
-        record = self._store.get(policy)
-        if record.revision is None:
-            raise PolicyUnusable(record.failure.message if record.failure else None)
-        schema = record.revision.source.output_schema
+        schema = usable(self._store.get(policy)).source.output_schema
         if schema is None or not schema.strip():
             raise SchemaNotFound
         return schema

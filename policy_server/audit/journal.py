@@ -1,8 +1,9 @@
 """Writes down each change before it is made."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Final
 
 from policy_server.audit.caller import current
@@ -34,7 +35,7 @@ class Journal:
     def change(
         self, action: str, subject: object, *, actor: str, before: str | None = None, after: str | None = None
     ) -> Iterator[None]:
-        """Record a change, then let it be made; ``before`` and ``after`` are digests, never contents."""
+        """Record a change, then let it be made; ``before`` and ``after`` are digests or ``entitled``."""
         self._store.record(self._made(action, subject, actor=actor, before=before, after=after))
         outcome = FAILED
         try:
@@ -88,3 +89,9 @@ class Journal:
             before=before,
             after=after,
         )
+
+
+def entitled(name: str, to: Sequence[str], until: datetime | None) -> str:
+    """Write what somebody may do, for ``before`` and ``after``: ``ci: read edit; until 2030-…``."""
+    rights = f"{name}: {' '.join(to)}" if to else name
+    return rights if until is None else f"{rights}; until {until.isoformat()}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from policy_server.audit.journal import Journal
+from policy_server.audit.journal import Journal, entitled
 from policy_server.model.access import ApiToken
 from policy_server.model.errors import InvalidParameter, NotAuthenticated, Problem, StoreUnavailable
 from policy_server.model.principal import Principal, grants_of, parse_grant
@@ -93,7 +93,7 @@ class Tokens:
             created_by=by,
             expires_at=expires_at,
         )
-        with self._journal.change("create-token", f"token/{kept.id}", actor=by):
+        with self._journal.change("create-token", f"token/{kept.id}", actor=by, after=_rights(kept)):
             self._store.add(kept)
         log.info("a token was made", extra={"action": "token.created", "id": kept.id, "by": by})
         return Minted(kept, text)
@@ -111,10 +111,11 @@ class Tokens:
         return revoked
 
     def _revoked(self, token: str, by: str) -> ApiToken:
-        if not any(known.id == token and known.revoked_at is None for known in self._store.all()):
+        known = next((each for each in self._store.all() if each.id == token and each.revoked_at is None), None)
+        if known is None:
             # Unknown, or of no use already: what changes nothing leaves no record.
             return self._store.revoke(token, self._clock())
-        with self._journal.change("revoke-token", f"token/{token}", actor=by):
+        with self._journal.change("revoke-token", f"token/{token}", actor=by, before=_rights(known)):
             return self._store.revoke(token, self._clock())
 
     def identify(self, text: str) -> Principal:
@@ -169,6 +170,10 @@ class Tokens:
             while len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
         return token
+
+
+def _rights(token: ApiToken) -> str:
+    return entitled(token.name, token.scopes, token.expires_at)
 
 
 def _problems(name: str, scopes: Sequence[str], expires_at: datetime | None, now: datetime) -> list[Problem]:

@@ -16,6 +16,7 @@ from uuid import uuid4
 from policy_server.audit.journal import Journal
 from policy_server.bundles.importer import Importer
 from policy_server.model.auto_import import AutoImport
+from policy_server.model.duration import format_duration
 from policy_server.model.errors import FetchError, PolicyServerError, StoreUnavailable
 from policy_server.net.client import GuardedClient
 from policy_server.ports import Clock, Store
@@ -59,14 +60,20 @@ class AutoImporter:
         return self._store.auto_imports.all()
 
     def save(self, url: str, interval: timedelta, *, by: str) -> AutoImport:
-        """Make a configuration, or give the one with this URL another interval; on record."""
+        """Make a configuration, or give the one with this URL another interval; on record.
+
+        Raises:
+            InvalidParameter: it is not an http or https address.
+            TargetRefused: it is in a network that may not be reached.
+        """
+        self._client.check(url, named="policyURL")
         with self._change():
             known = self._find(url)
             made = AutoImport(secrets.token_hex(12), url, interval, _later(self._clock(), interval))
             if known is not None:
                 made = replace(known, interval=interval, next_import=made.next_import)
-            before = None if known is None else known.id
-            with self._journal.change("save-auto-import", _masked(url), actor=by, before=before, after=made.id):
+            before = None if known is None else _shown(known)
+            with self._journal.change("save-auto-import", _masked(url), actor=by, before=before, after=_shown(made)):
                 return self._store.auto_imports.save(made)
 
     def remove(self, url: str, *, by: str) -> AutoImport:
@@ -75,7 +82,7 @@ class AutoImporter:
             known = self._find(url)
             if known is None:
                 return self._store.auto_imports.remove(url)
-            with self._journal.change("remove-auto-import", _masked(url), actor=by, before=known.id):
+            with self._journal.change("remove-auto-import", _masked(url), actor=by, before=_shown(known)):
                 return self._store.auto_imports.remove(url)
 
     def run_due(self, at: datetime) -> tuple[AutoImport, ...]:
@@ -166,6 +173,11 @@ def _masked(url: str) -> str:
     """Return an address without user, password, query and fragment, any of which may be secret."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _shown(config: AutoImport) -> str:
+    """Return which configuration it is, and how often it has a bundle imported."""
+    return f"{config.id} every {format_duration(config.interval // timedelta(microseconds=1) * 1000)}"
 
 
 def _later(at: datetime, interval: timedelta) -> datetime:

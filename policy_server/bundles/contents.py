@@ -26,7 +26,6 @@ LARGEST: Final = sum(LIMITS.values())
 
 _LARGEST_METADATA: Final = 64 << 10
 _LARGEST_SIGNATURE: Final = 4096
-_LONGEST_PART: Final = 200
 _ZERO: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -113,10 +112,8 @@ def source_of(bundle: SignedBundle, *, origin: str) -> PolicySource:
 
 def check_parts(policy: PolicyId) -> None:
     """Refuse names that no address could have; BrokenBundle."""
-    for part in (policy.repository, policy.group, policy.name, policy.version):
-        usable = 0 < len(part) <= _LONGEST_PART and part.isprintable() and part.strip() == part
-        if not usable or part in {".", ".."} or "/" in part or "\\" in part:
-            raise BrokenBundle("The repository, group, name or version is missing, or cannot be part of an address.")
+    if not policy.is_addressable:
+        raise BrokenBundle("The repository, group, name or version is missing, or cannot be part of an address.")
 
 
 def go_time(at: datetime) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import NoReturn, TypeVar, cast
 from urllib.parse import quote
 
-from policy_server.model.errors import CompileError, InvalidSource, Problem
+from policy_server.model.errors import CompileError, Problem, WrongPackage
 from policy_server.model.policy import CompiledPolicy, Dialect, Manifest, PolicyId, PolicySource
 from policy_server.model.values import JsonObject
 from policy_server.toolkit.toolkit import Toolkit
@@ -47,7 +47,7 @@ class RegoCompiler:
 
         Raises:
             CompileError: the Rego does not compile; with dialect auto the errors are those of v1.
-            InvalidSource: the package is not the one that the path demands.
+            WrongPackage: the package is neither the one that the path demands nor below it.
             CompileLimit: time or memory ran out.
             ToolkitError: the toolkit is missing, wrong or broke.
         """
@@ -57,10 +57,10 @@ class RegoCompiler:
         modules = {FILE: source.rego}
         inspected = cast("Mapping[str, Mapping[str, JsonObject]]", self._toolkit.inspect(modules, dialect=dialect))
         file = inspected["files"][FILE]
-        check_package(source.id, file, FILE)
+        entrypoints = entrypoints_of(source.id, file)
         if not file["rules"]:
             raise _no_rules(file)
-        built = self._toolkit.make(modules, entrypoints_of(file), dialect=dialect, builtins=self._declarations)
+        built = self._toolkit.make(modules, entrypoints, dialect=dialect, builtins=self._declarations)
         if not self._unavailable.isdisjoint(built.builtins):
             self._refuse(modules, dialect, self._unavailable.intersection(built.builtins))
         manifest = Manifest(
@@ -100,23 +100,33 @@ def in_dialect(dialect: Dialect, work: Callable[[Dialect], T]) -> T:
         raise
 
 
-def entrypoints_of(file: JsonObject) -> list[str]:
-    """Return the package document and the rules ``decision`` and ``explain`` where they exist."""
+def entrypoints_of(policy: PolicyId, file: JsonObject) -> list[str]:
+    """Return the package document and the rules ``decision`` and ``explain`` where they exist.
+
+    Of a file whose package lies below the policy's, it is the document of the policy's alone.
+
+    Raises:
+        WrongPackage: the package is neither the one that the path demands nor below it.
+    """
     parts = cast("Sequence[str]", file["package"])
     rules = cast("Sequence[JsonObject]", file["rules"])
-    package = "/".join(quote(part, safe="") for part in parts)
+    own = _own(policy, file)
+    package = "/".join(quote(part, safe="") for part in own)
     named = {cast("Sequence[str]", rule["path"])[0] for rule in rules if not rule["function"]}
-    return [package, *(f"{package}/{name}" for name in _PRODUCT_RULES if name in named)]
+    wanted = _PRODUCT_RULES if len(own) == len(parts) else ()
+    return [package, *(f"{package}/{name}" for name in wanted if name in named)]
 
 
-def check_package(policy: PolicyId, file: JsonObject, name: str) -> None:
-    """Raise InvalidSource, naming both packages, when a file has not the package that its path demands."""
-    found = ".".join(cast("Sequence[str]", file["package"]))
-    if found == policy.package:
-        return
-    message = f"The package is {found}, but the path {policy.group}/{policy.name} demands {policy.package}."
-    problem = _at_package(file, name, message, "package")
-    raise InvalidSource(str(problem), problems=[problem])
+def _own(policy: PolicyId, file: JsonObject) -> Sequence[str]:
+    """Return the parts of the policy's package; WrongPackage, naming both, when the file lies elsewhere."""
+    parts = cast("Sequence[str]", file["package"])
+    # COMPAT: the policy service answers the document of this package, and the packages below it are part of that.
+    for depth in range(1, len(parts) + 1):
+        if ".".join(parts[:depth]) == policy.package:
+            return parts[:depth]
+    message = f"The package is {'.'.join(parts)}, but the path {policy.group}/{policy.name} demands {policy.package}."
+    problem = _at_package(file, FILE, message, "package")
+    raise WrongPackage(str(problem), problems=[problem])
 
 
 def _no_rules(file: JsonObject) -> CompileError:

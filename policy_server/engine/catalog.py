@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from policy_server.engine.policy import Policy
-from policy_server.model.errors import PolicyLocked, PolicyNotFound, PolicyServerError, PolicyUnusable, StoreUnavailable
+from policy_server.model.errors import (
+    PackageMissing,
+    PolicyLocked,
+    PolicyNotFound,
+    PolicyServerError,
+    PolicyUnusable,
+    StoreUnavailable,
+    WrongPackage,
+)
 from policy_server.model.policy import PolicyChanged, PolicyId, PolicyRecord, Revision
 from policy_server.model.status import State, Status
 from policy_server.ports import Clock, PolicyStore
@@ -87,7 +95,7 @@ class Catalog:
         Raises:
             PolicyNotFound: there is no such policy.
             PolicyLocked: it is locked, as committed now.
-            PolicyUnusable: none of its revisions was ever good.
+            PolicyUnusable: none of its revisions was ever good; PackageMissing when its package is another.
             StoreUnavailable: it is not loaded and the store cannot be reached.
         """
         self._look()
@@ -230,12 +238,12 @@ class Catalog:
             if held is not None:
                 return held
             try:
-                fresh = self._make(_usable(self._store.get(policy)))
+                fresh = self._make(usable(self._store.get(policy)))
             except KeyError:
                 continue  # that module went while the record was read; there is a newer revision
             with self._writing:
                 # A revision published while this one was loading must not be missed.
-                if _same(_usable(self._store.get(policy)), fresh.revision):
+                if _same(usable(self._store.get(policy)), fresh.revision):
                     self._replace({policy: fresh})
                     self._used[policy] = next(self._uses)
                     self._make_room()
@@ -274,8 +282,12 @@ def _same(one: Revision, other: Revision) -> bool:
     return (one.number, one.digest) == (other.number, other.digest)
 
 
-def _usable(record: PolicyRecord) -> Revision:
+def usable(record: PolicyRecord) -> Revision:
+    """Return the active revision of a policy; PolicyUnusable, with the reason, when none was ever good."""
     if record.revision is not None:
         return record.revision
     failure = record.failure
-    raise PolicyUnusable(failure.message if failure else None, code=failure.code if failure else "")
+    if failure is None:
+        raise PolicyUnusable
+    unusable = PackageMissing if failure.code == WrongPackage.slug else PolicyUnusable
+    raise unusable(failure.message, code=failure.code)

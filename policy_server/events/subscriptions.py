@@ -2,20 +2,16 @@
 
 import secrets
 from collections.abc import Sequence
-from typing import Final
-from urllib.parse import urlsplit
 
 from policy_server.audit.journal import Journal
 from policy_server.events import signing
 from policy_server.events.webhooks import Trial, Webhooks
-from policy_server.model.errors import FetchError, InvalidParameter, SubscriberNotFound
+from policy_server.model.errors import SubscriberNotFound
 from policy_server.model.policy import PolicyId
 from policy_server.model.subscriber import Subscriber
 from policy_server.net.guard import NetworkGuard
+from policy_server.net.naming import check_address
 from policy_server.ports import Clock, Store
-
-_LOOKUP: Final = 3.0
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Subscriptions:
@@ -39,7 +35,7 @@ class Subscriptions:
             AlreadyExists: the policy has one with this name and URL.
         """
         self._store.get(policy)
-        self._check(url)
+        check_address(self._guard, url, named="webhook_url")
         at = self._clock()
         made = Subscriber(
             id=secrets.token_hex(12),
@@ -75,17 +71,3 @@ class Subscriptions:
     def test(self, policy: PolicyId, subscriber: str) -> Trial:
         """Call one now; SubscriberNotFound as above."""
         return self._webhooks.test(self.get(policy, subscriber))
-
-    def _check(self, url: str) -> None:
-        try:
-            parts = urlsplit(url)
-            scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
-        except ValueError as error:
-            raise InvalidParameter("webhook_url cannot be read") from error
-        if scheme not in _PORTS or not host:
-            raise InvalidParameter("webhook_url must be an http or https address with a host")
-        try:
-            # SECURITY: a help for whoever types the address; every call is checked again.
-            self._guard.addresses(host, port or _PORTS[scheme], timeout=_LOOKUP)
-        except FetchError:
-            return  # a name that is not known yet may be later

@@ -39,6 +39,7 @@ PolicyServerError
 ├── KeysUnavailable           the issuer of tokens cannot be asked, HTTP 503
 ├── PublishError              a source that cannot become a revision, HTTP 422
 │   ├── InvalidSource         path, package, data, schema or data-config do not fit
+│   │   └── WrongPackage
 │   ├── CompileError          Rego errors, each with file, line and column
 │   └── CompileLimit          the compiler ran out of time or memory
 ├── EvaluationError           HTTP 500
@@ -53,6 +54,7 @@ PolicyServerError
 │   ├── InvalidModule
 │   └── UnknownBuiltin
 ├── PolicyUnusable            no revision of the policy was ever good
+│   └── PackageMissing
 ├── OutputInvalid             the result does not fit the output schema
 ├── ToolkitError              OPA's toolkit is missing, wrong or broke, HTTP 503
 │   └── ToolkitMissing
@@ -364,6 +366,12 @@ class InvalidSource(PublishError):
     slug = "invalid-source"
 
 
+class WrongPackage(InvalidSource):
+    """The package is not the one that the policy's path demands."""
+
+    slug = "wrong-package"
+
+
 class CompileError(PublishError):
     """The Rego does not compile."""
 
@@ -463,6 +471,12 @@ class PolicyUnusable(PolicyServerError):
         """Say why; ``code`` is the slug of the error that publishing met."""
         super().__init__(message, problems=problems)
         self.code = code
+
+
+class PackageMissing(PolicyUnusable):
+    """The policy's source has another package than its path demands."""
+
+    slug = "package-missing"
 
 
 class OutputInvalid(PolicyServerError):

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+
+_LONGEST_PART: Final = 200
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,6 +30,11 @@ class PolicyId:
         return cls(*parts)
 
     @property
+    def is_addressable(self) -> bool:
+        """Whether each part can be one of an address: neither clients, proxies nor stores change or refuse it."""
+        return all(map(_is_addressable, (self.repository, self.group, self.name, self.version)))
+
+    @property
     def package(self) -> str:
         """The Rego package its source must have: ``group.name``."""
         return f"{self.group}.{self.name}"
@@ -35,6 +43,11 @@ class PolicyId:
     def entrypoint(self) -> str:
         """The path of the package document inside the compiled module: ``group/name``."""
         return f"{self.group}/{self.name}"
+
+
+def _is_addressable(part: str) -> bool:
+    usable = 0 < len(part) <= _LONGEST_PART and part.isprintable() and part.strip() == part
+    return usable and part not in {".", ".."} and "/" not in part and "\\" not in part
 
 
 class Dialect(StrEnum):

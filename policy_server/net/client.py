@@ -21,6 +21,7 @@ from policy_server.model.errors import FetchError, TargetRefused
 from policy_server.net.adapter import GuardedAdapter
 from policy_server.net.dial import Dial
 from policy_server.net.guard import NetworkGuard
+from policy_server.net.naming import check_address
 from policy_server.net.reading import read_body, reason, refuse_announced, shown
 from policy_server.tracing import trace
 from policy_server.tracing.spans import answered, asking
@@ -74,6 +75,14 @@ class GuardedClient:
     def deadline(self) -> float:
         """Return the longest time a fetch may take, in seconds."""
         return self._deadline
+
+    def check(self, url: str, *, named: str) -> None:
+        """Refuse an address that it would never fetch, by the name it has where it is typed.
+
+        Raises:
+            InvalidParameter, TargetRefused: as ``check_address``.
+        """
+        check_address(self._guard, url, named=named)
 
     def fetch(
         self,

@@ -132,6 +132,15 @@ def test_bodies_that_are_no_policy_are_refused(server: Server, body: bytes, poin
     assert [each.get("pointer", "") for each in answer.json["errors"]] == ([pointer] if pointer else [])
 
 
+@pytest.mark.parametrize("version", ["..", ".", "%00", "1%0A", "%20", "a%5Cb", "x" * 201])
+def test_names_that_no_address_leads_to_are_refused(server: Server, version: str) -> None:
+    """Clients and proxies take dot segments out, stores refuse NUL, and no bundle could carry such a policy."""
+    answer = put(server, f"/v1/policies/r/g/p/{version}", rego=REGO)
+
+    assert (answer.status, answer.json["type"]) == (400, "/problems/invalid-parameter")
+    assert server.client.get("/v1/policies?repository=r").json["policies"] == []
+
+
 def test_data_is_replaced_alone(real: Server) -> None:
     """The text is kept as it was sent; no compiler is needed; the rest stays."""
     put(real, rego=REGO, outputSchema={"type": "object"})

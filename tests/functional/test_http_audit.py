@@ -45,7 +45,8 @@ def test_every_change_is_on_record(server: Server) -> None:
 
 def test_tokens_are_on_record(server: Server) -> None:
     """Made and revoked, by id and never by text; a revoked one that is revoked again is no change."""
-    made = server.client.post("/v1/tokens", b'{"name": "ci", "scopes": ["read"]}').json
+    wanted = b'{"name": "ci", "scopes": ["read", "edit:r"], "expires_at": "2030-01-01T00:00:00Z"}'
+    made = server.client.post("/v1/tokens", wanted).json
     for _ in range(2):
         assert server.client.ask("DELETE", f"/v1/tokens/{made['id']}").status == 200
 
@@ -54,6 +55,8 @@ def test_tokens_are_on_record(server: Server) -> None:
     subject = f"token/{made['id']}"
     assert seen == [("create-token", subject, "anonymous"), ("revoke-token", subject, "anonymous")]
     assert made["token"] not in json.dumps(records)
+    rights = "ci: read edit:r; until 2030-01-01T00:00:00+00:00"
+    assert [(each["before"], each["after"]) for each in records[::-1]] == [(None, rights), (rights, None)]
 
 
 def test_subscribers_are_on_record(server: Server) -> None:
@@ -73,13 +76,16 @@ def test_automatic_imports_are_on_record(server: Server) -> None:
     """With their address, without what may be secret in it."""
     config = b'{"policyURL": "https://me:s3cret@h.example.com/b.zip?key=s3cret", "interval": "1h"}'
     server.client.post("/v1/policy/import/config", config)
+    server.client.post("/v1/policy/import/config", config.replace(b"1h", b"90m"))
     server.client.ask("DELETE", "/v1/policy/import/config", body=config)
     server.client.ask("DELETE", "/v1/policy/import/config", body=config)  # 404
 
     records = trail(server)
-    assert [each["action"] for each in records[::-1]] == ["save-auto-import", "remove-auto-import"]
+    assert [each["action"] for each in records[::-1]] == ["save-auto-import", "save-auto-import", "remove-auto-import"]
     assert {each["subject"] for each in records} == {"https://h.example.com/b.zip"}
-    assert records[0]["before"] == records[1]["after"] is not None
+    (_, first), (again, second), (last, gone) = ((each["before"], each["after"]) for each in records[::-1])
+    assert (first.split()[1:], second.split()[1:]) == (["every", "1h0m0s"], ["every", "1h30m0s"])
+    assert (again, last, gone) == (first, second, None)
 
 
 def test_a_record_says_who_and_from_where(server: Server) -> None:

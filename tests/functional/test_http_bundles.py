@@ -23,6 +23,7 @@ from policy_server.bundles.signers import RemoteSigner
 from policy_server.bundles.trust import Issuer
 from policy_server.bundles.verification import Verification
 from policy_server.model.access import TrustedKey
+from policy_server.model.errors import CompileError
 from policy_server.model.policy import PolicyId
 from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
@@ -94,6 +95,17 @@ def test_an_export_may_be_opas(exporting: Server) -> None:
     assert (plain.id, plain.rego) == (PolicyId("r", "g", "p", "1.0"), REGO)
     assert "policy.wasm" in plain.files
     assert exporting.client.get(f"{POLICY}/export?format=tar").status == 400
+
+
+def test_a_policy_that_was_never_good_has_no_export(exporting: Server) -> None:
+    """500, in words about this policy, not about a bundle that nobody sent."""
+    with pytest.raises(CompileError):
+        exporting.publish("r/g/broken/1.0", "package g.broken\n\nx := {\n")
+
+    answer = exporting.client.get("/policy/r/g/broken/1.0/export?format=opa")
+
+    assert (answer.status, answer.json["kind"]) == (500, 0)
+    assert answer.json["message"].startswith("r/g/broken/1.0 has no revision that could be exported")
 
 
 @pytest.mark.parametrize(("name", "kind"), NAMES.items())
@@ -420,6 +432,7 @@ def test_the_same_url_again_replaces_the_interval(server: Server) -> None:
          'length of body.interval must be greater or equal than 2 but got value "1" (len=1)'),
         ('{"policyURL": "a/b", "interval": "1h"}', 'body.policyURL must be formatted as a uri but got value "a/b"'),
         ('{"policyURL": "https://a b", "interval": "1h"}', "body.policyURL must be formatted as a uri"),
+        ('{"policyURL": "file:///etc/passwd", "interval": "1h"}', "policyURL must be an http or https address"),
         ('{"policyURL": 7, "interval": "1h"}', "body.policyURL must be formatted as a uri"),
         ('{"policyURL": "https://[", "interval": "1h"}', "body.policyURL must be formatted as a uri"),
         ('{"policyURL": "https://a", "interval": 7}', "body.interval must be a text"),
@@ -434,6 +447,16 @@ def test_a_scheduled_import_that_cannot_be(server: Server, body: str, message: s
 
     assert (answer.status, answer.json["kind"]) == (400, 1)
     assert answer.json["message"].startswith(message)
+    assert server.client.get(CONFIG).json == {"autoimport": []}
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/b.zip", "http://10.0.0.1/", "http://169.254.169.254/latest"])
+def test_a_scheduled_import_from_a_forbidden_network_is_refused_at_once(server: Server, address: str) -> None:
+    """403 that names the setting, instead of a failure every interval."""
+    answer = server.client.post(CONFIG, json.dumps({"policyURL": address, "interval": "1h"}).encode())
+
+    assert (answer.status, answer.json["kind"]) == (403, 3)
+    assert "POLICY_ALLOWED_NETWORKS" in answer.json["message"]
     assert server.client.get(CONFIG).json == {"autoimport": []}
 
 

@@ -9,7 +9,7 @@ from functional_server import Server, now
 from wsgi_client import Chunked
 
 from policy_server.model.cache import CacheKey
-from policy_server.model.errors import ValueNotFound
+from policy_server.model.errors import ValueNotFound, WrongPackage
 
 V1 = "package g.p\n\n"
 ECHO = V1 + "given := input\n"
@@ -248,6 +248,25 @@ def test_a_policy_that_never_compiled_is_a_500(server: Server) -> None:
     assert told.headers["content-type"] == "application/problem+json"
     assert told.json["type"] == "/problems/policy-unusable"
     assert (told.json["errors"][0]["file"], told.json["errors"][0]["line"]) == ("policy.rego", 3)
+
+
+def test_a_package_below_the_policys_is_nested(server: Server) -> None:
+    """The document of the policy's package has the packages below it as members."""
+    server.publish("r/g/p/1.0", "package g.p.sub\n\nx := 1\n")
+
+    assert server.client.post(URL).body == b'{"sub":{"x":1}}\n'
+
+
+@pytest.mark.parametrize("operation", ["evaluation", "validation"])
+def test_a_policy_with_another_package_has_no_results(server: Server, operation: str) -> None:
+    """The policy service looks for the package, finds nothing and says so."""
+    with pytest.raises(WrongPackage):
+        server.publish("r/g/p/1.0", "package g.other\n\nx := 1\n")
+
+    answer = server.client.post(f"/policy/r/g/p/1.0/{operation}")
+
+    assert (answer.status, answer.json["kind"]) == (500, 0)
+    assert answer.json["message"] == "policy evaluation results are empty"
 
 
 def test_errors_come_as_problem_documents_when_asked_for(echo: Server) -> None:

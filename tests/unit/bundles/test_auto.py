@@ -10,7 +10,8 @@ from pytest_httpserver import HTTPServer
 from span_recorder import recording
 from werkzeug import Request, Response
 
-from policy_server.model.errors import AutoImportNotFound, StoreUnavailable
+from policy_server.model.auto_import import AutoImport
+from policy_server.model.errors import AutoImportNotFound, InvalidParameter, StoreUnavailable, TargetRefused
 from policy_server.model.policy import PolicyId
 from policy_server.net.client import GuardedClient
 from policy_server.net.guard import NetworkGuard
@@ -151,10 +152,23 @@ def test_an_interval_changed_meanwhile_stays_changed(desk: Desk, httpserver: HTT
     assert (done.interval, done.next_import, done.error) == (3 * HOUR, START + 4 * HOUR, None)
 
 
-def test_a_forbidden_network_is_not_asked(make_desk: Callable[..., Desk], httpserver: HTTPServer) -> None:
-    """The guard of outgoing requests decides."""
+@pytest.mark.parametrize(
+    ("url", "error"), [("http://127.0.0.1:1/b.zip", TargetRefused), ("file:///b.zip", InvalidParameter)]
+)
+def test_an_address_that_is_never_asked_is_not_kept(make_desk: Callable[..., Desk], url: str, error: type) -> None:
+    """Whoever types it hears so at once."""
     desk = make_desk(client=GuardedClient(NetworkGuard()))
-    desk.auto.save(httpserver.url_for("/b.zip"), HOUR, by="me")
+
+    with pytest.raises(error):
+        desk.auto.save(url, HOUR, by="me")
+
+    assert not desk.auto.all()
+
+
+def test_a_forbidden_network_is_not_asked(make_desk: Callable[..., Desk], httpserver: HTTPServer) -> None:
+    """The guard of outgoing requests decides, whatever was kept before, or by the policy service."""
+    desk = make_desk(client=GuardedClient(NetworkGuard()))
+    desk.store.auto_imports.save(AutoImport("0" * 24, httpserver.url_for("/b.zip"), HOUR, START + HOUR))
 
     (failed,) = desk.auto.run_due(desk.clock.forward(3600))
 

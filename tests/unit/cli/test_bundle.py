@@ -59,6 +59,8 @@ def test_who_trusts_a_key_is_on_record(command: Callable[..., Ran], key_file: Pa
     records = json.loads(command("audit", "--policy", f"key/{key}", "--format", "json").out)
     assert [each["action"] for each in records[::-1]] == ["trust-key", "trust-key", "distrust-key"]
     assert {each["actor"] for each in records} == {f"cli:{getpass.getuser()}"}
+    changes = [(each["before"], each["after"]) for each in records[::-1]]
+    assert changes == [(None, "peer"), ("peer", "peer: shared"), ("peer: shared", None)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,7 +5,8 @@ import hashlib
 import pytest
 
 from policy_server.compiler.compiler import RegoCompiler, relocated
-from policy_server.model.errors import CompileError, InvalidSource, Problem
+from policy_server.engine.policy import Policy
+from policy_server.model.errors import CompileError, Problem, WrongPackage
 from policy_server.model.policy import Dialect, PolicyId, PolicySource
 from policy_server.toolkit.toolkit import Toolkit
 
@@ -104,16 +105,24 @@ def test_undeclared_function_is_an_error(toolkit: Toolkit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "shown"), [("a.c", "a.c"), ("a.b.c", "a.b.c"), ("a", "a"), ("b.a", "b.a"), ('a["b-c"]', "a.b-c")]
+    ("package", "shown"), [("a.c", "a.c"), ("a.bc", "a.bc"), ("a", "a"), ("b.a", "b.a"), ('a["b-c"]', "a.b-c")]
 )
 def test_wrong_package_is_named_with_the_right_one(compiler: RegoCompiler, package: str, shown: str) -> None:
     """The message has the package that was found, the one that is demanded, and the place."""
-    with pytest.raises(InvalidSource) as caught:
+    with pytest.raises(WrongPackage) as caught:
         compiler.compile(source(f"# a comment\n\npackage {package}\n\nx := 1\n"))
 
     (problem,) = caught.value.problems
     assert (problem.file, problem.line, problem.column) == ("policy.rego", 3, 1)
     assert problem.message == f"The package is {shown}, but the path a/b demands a.b."
+
+
+def test_a_package_below_is_a_member_of_the_document(compiler: RegoCompiler) -> None:
+    """A policy whose only package lies below its own is asked for its own, and answers the other one nested."""
+    compiled = compiler.compile(source("package a.b.c\n\nx := 1\n\ndecision := 2\n"))
+
+    assert compiled.manifest.entrypoints == ("a/b",)
+    assert Policy.load(compiled.wasm).evaluate() == {"c": {"decision": 2, "x": 1}}
 
 
 @pytest.mark.parametrize(("group", "name", "package"), [("a", "b-c", 'a["b-c"]'), ("a.b", "c", "a.b.c")])
