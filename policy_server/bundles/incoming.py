@@ -33,6 +33,10 @@ class Incoming(Protocol):
         """Where the signer's key is, as he says."""
 
     @property
+    def scope(self) -> str:
+        """What it was signed for; empty: for everything."""
+
+    @property
     def locked(self) -> bool:
         """Whether the policy is to be locked."""
 
@@ -56,6 +60,7 @@ class ZipBundle:
     """The policy service's."""
 
     opened: SignedBundle
+    scope: str = ""
 
     @property
     def key_url(self) -> str:
@@ -94,6 +99,11 @@ class OpaBundle:
     def key_url(self) -> str:
         """The issuer: an address or a DID; to OPA it is informational."""
         return self.signature.issuer
+
+    @property
+    def scope(self) -> str:
+        """A word that its signer and whoever trusts him have agreed on."""
+        return self.signature.scope
 
     @property
     def last_update(self) -> str:

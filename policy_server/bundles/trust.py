@@ -63,8 +63,9 @@ class Trust:
         where = bundle.key_url
         issuer = next((each for each in self._issuers if key_address(each.name, where) is not None), None)
         if issuer is None:
+            scope = f" for the scope {bundle.scope[:60]!r}" if bundle.scope else ""
             raise BundleUnverified(
-                "No pinned key has signed this bundle, and the key it names is not that of a trusted issuer."
+                f"No pinned key has signed this bundle{scope}, and the key it names is not that of a trusted issuer."
             )
         if any(bundle.signed_by(jwk, key) for jwk, key in self._fetched(issuer, where)):
             return Voucher(issuer.name, issuer.repositories)

@@ -1,6 +1,7 @@
 """Shows the settings: their values and where each came from, or the reference page."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Final
 
 import typer
 
@@ -71,8 +72,20 @@ def markdown() -> str:
 def _handy(value: str, says: str) -> str:
     """Write sizes and durations with their units."""
     if says.startswith("a size"):
-        return f"{int(value) >> 20}MiB"
-    return f"{value}s" if says.startswith("a length of time") else value
+        return _in_units(value, _SIZES)
+    return _in_units(value, _TIMES) if says.startswith("a length of time") else value
+
+
+def _in_units(value: str, units: Mapping[str, int]) -> str:
+    whole = int(value) if value.isdecimal() else 0
+    for unit, one in units.items():
+        if whole and whole % one == 0:
+            return f"{whole // one}{unit}"
+    return f"{value}s" if "s" in units else value
+
+
+_SIZES: Final = {"MiB": 1 << 20, "KiB": 1 << 10}
+_TIMES: Final = {"d": 86400, "h": 3600, "s": 1}
 
 
 _HEAD = """# Settings

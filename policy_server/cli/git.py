@@ -73,6 +73,8 @@ def _show(found: list[JsonObject], form: options.Format) -> None:
     if form is options.Format.JSON:
         output.write_json(found)
         return
+    if not found:
+        output.say("no Git repository is set (POLICY_GIT)")
     output.write_table(_HEAD, [_row(each) for each in found])
     for each in found:
         for broken in cast(list[JsonObject], each["broken"]):

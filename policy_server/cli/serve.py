@@ -139,7 +139,8 @@ def greet(settings: Settings) -> None:
     """Print addresses to try, ready to paste."""
     url = settings.url
     service = settings.pexip_service_policy
-    say(f"policy-server {VERSION} on {url}, {settings.workers} workers, state in {settings.state_dir}\n")
+    workers = "1 worker" if settings.workers == 1 else f"{settings.workers} workers"
+    say(f"policy-server {VERSION} on {url}, {workers}, state in {settings.state_dir}\n")
     say("Ask as a Pexip node does:")
     say(f"  curl -s '{url}/policy/v1/service/configuration?local_alias=my-vmr-kari&protocol=sip'\n")
     say("Ask the same policy as the policy service does" + (" (with a token):" if settings.auth_enabled else ":"))

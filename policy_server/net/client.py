@@ -1,7 +1,7 @@
 """The one way out: HTTP requests with a guard, a deadline and a size limit.
 
 Never follows a redirect, never uses a proxy or credentials from the
-environment; docs/adr/0004 says why.
+environment; ADR 4 says why.
 """
 
 import time

@@ -44,7 +44,7 @@ def seconds(text: str) -> float | None:
 
 def duration(low: float, high: float) -> Kind[float]:
     """Describe lengths of time, in seconds inside."""
-    wanted = f"a length of time such as 2s, 250ms or 1h30m (plain numbers are seconds), {low:g} to {high:g} seconds"
+    wanted = f"a length of time such as 2s, 250ms, 1h30m or 7d (plain numbers are seconds), {low:g} to {high:g} seconds"
 
     def read(value: object) -> float:
         given = None if isinstance(value, bool) else seconds(str(value))
@@ -52,7 +52,7 @@ def duration(low: float, high: float) -> Kind[float]:
             raise ValueError(wanted)
         return given
 
-    return Kind("a length of time: `2s`, `250ms`, `1h30m`; plain numbers are seconds", read)
+    return Kind("a length of time: `2s`, `250ms`, `1h30m`, `7d`; plain numbers are seconds", read)
 
 
 def size(low: int) -> Kind[int]:

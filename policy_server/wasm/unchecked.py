@@ -2,7 +2,7 @@
 
 PERF: a call of ``opa_eval`` for a small policy takes about 5 µs this way and
 about 110 µs through ``wasmtime.Func``, which reads the type of the function and
-boxes every value at each call. ADR 0002 has the measurements.
+boxes every value at each call. ADR 2 has the measurements.
 
 What the C API wants kept, said once:
 

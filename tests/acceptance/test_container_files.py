@@ -222,12 +222,15 @@ def test_databases_are_there_only_when_asked_for(compose: dict[str, dict[str, di
         assert waits == {"condition": "service_healthy", "required": False}
 
 
-def test_the_image_has_the_drivers_of_all_stores_and_of_nats(image: Image) -> None:
+def test_the_image_has_all_optional_packages(image: Image) -> None:
     """They are optional only for who installs the wheel."""
     programs = image.inside("/opt/policy-server/bin") / "python"
 
     asked = subprocess.run(
-        [programs, "-c", "import nats, psycopg, pymongo"], capture_output=True, text=True, check=False
+        [programs, "-c", "import nats, opentelemetry.exporter.otlp.proto.http, opentelemetry.sdk, psycopg, pymongo"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert (asked.returncode, asked.stderr) == (0, "")

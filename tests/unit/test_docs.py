@@ -4,7 +4,9 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -130,7 +132,7 @@ def test_the_example_of_a_package_is_one_that_works() -> None:
 def test_every_dependency_is_described() -> None:
     """docs/dependencies.md has a line for each package that pyproject.toml asks for."""
     project = tomllib.loads(read("pyproject.toml"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    wanted = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
     page = read("docs/dependencies.md")
 
     names = [re.split(r"[<>=\[]", requirement)[0] for requirement in wanted]
@@ -173,3 +175,80 @@ def test_links_lead_somewhere(page: Path) -> None:
     )
 
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def without_code(page: Path) -> str:
+    """Return the text of a page without its examples."""
+    return re.sub(r"(?ms)^ *```.*?^ *```", "", page.read_text(encoding="utf-8"))
+
+
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """Yield where the relative links of a page lead: file and heading."""
+    for path, _, anchor in re.findall(r"\]\((?!\w+:)([^)#]*)(#([^)]*))?\)", without_code(page)):
+        yield ((page.parent / path).resolve() if path else page), anchor
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the names of the headings of a page, as GitHub makes them."""
+    titles = re.findall(r"(?m)^#+ (.+)$", without_code(page))
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_headings_that_are_there(page: Path) -> None:
+    """A heading that was renamed takes its links along."""
+    named = [(path, anchor) for path, anchor in links(page) if anchor and path.suffix == ".md"]
+
+    assert [(path.name, anchor) for path, anchor in named if anchor not in anchors(path)] == []
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    """Whoever reads on finds them all; a link to a directory means all that is in it."""
+    reached, ahead = {ROOT / "README.md"}, [ROOT / "README.md"]
+    while ahead:
+        for path, _ in links(ahead.pop()):
+            for each in path.glob("*.md") if path.is_dir() else [path]:
+                if each.suffix == ".md" and each not in reached:
+                    reached.add(each)
+                    ahead.append(each)
+
+    assert sorted(page.name for page in PAGES if page not in reached) == []
+
+
+def test_every_room_is_described() -> None:
+    """docs/architecture.md lists each directory and module of the package once."""
+    table = read("docs/architecture.md").partition("## Rooms")[2].partition("## ")[0]
+    listed = Counter(
+        name for cell in re.findall(r"(?m)^\| (`[^|]+) \|", table) for name in re.findall(r"`(.+?)`", cell)
+    )
+    package = ROOT / "policy_server"
+    rooms = [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]
+    modules = [path.name for path in package.glob("*.py") if path.name != "__init__.py"]
+
+    assert listed == Counter([*rooms, *modules])
+
+
+def test_decisions_are_numbered_one_after_the_other() -> None:
+    """The heading has the number of the file."""
+    pages = sorted((ROOT / "docs/adr").glob("*.md"))
+
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    assert [page.read_text(encoding="utf-8").partition(":")[0] for page in pages] == [
+        f"# ADR {number}" for number in range(1, len(pages) + 1)
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_nothing_stands_twice_in_a_page(page: Path) -> None:
+    """Merging keeps both sides of a change: sentences and rows that begin alike are one that was edited."""
+    for section in re.split(r"(?m)^#+ ", without_code(page)):
+        rows = [row for table in re.findall(r"(?m)(?:^\|.*\n)+", section) for row in doubled_rows(table)]
+        lines = Counter(line[:40] for line in re.findall(r"(?m)^(?!\|).{60,}", section))
+
+        assert rows + [line for line, times in lines.items() if times > 1] == []
+
+
+def doubled_rows(table: str) -> list[str]:
+    """Return what stands first in two rows of a table, unless all rows begin with a number."""
+    firsts = Counter(re.findall(r"(?m)^\| ([^|]+?) \|", table))
+    return [first for first, times in firsts.items() if times > 1 and not re.match(r"[\d-]", first)]

@@ -54,7 +54,7 @@ def test_a_pinned_key_vouches_for_opas_bundle(make_desk: Callable[..., Desk], ki
     [
         (pack(OPA_FILES), "nobody vouches"),
         (opa_signed(owner="attacker"), "No pinned key"),
-        (opa_signed(scope="write"), "No pinned key"),
+        (opa_signed(scope="write"), "No pinned key has signed this bundle for the scope 'write'"),
         (pack({**unpack(opa_signed()), "g/p/policy.rego": b"package g.p\n\nallow := false\n"}), "not the file"),
         (pack({**unpack(opa_signed()), "more_test.rego": b"package g.p_test"}), "not in the bundle's signature"),
     ],

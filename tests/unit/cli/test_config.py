@@ -1,11 +1,14 @@
 """config show, config check."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cli_ran import Ran
+
+from policy_server.settings import load_settings
 
 
 def test_every_setting_is_shown_with_its_origin(command: Callable[..., Ran], tmp_path: Path) -> None:
@@ -66,3 +69,17 @@ def test_functions_are_checked_with_the_settings(command: Callable[..., Ran], tm
 
     assert ran.code == 3
     assert "function 'acme.f': url must begin with http" in ran.err
+
+
+def test_the_reference_shows_defaults_that_can_be_given(command: Callable[..., Ran]) -> None:
+    """With the largest unit that leaves nothing over; small ones do not become zero."""
+    rows = re.findall(
+        r"(?m)^\| `(\w+)` \| [^|]+ \| a (?:size|length of time)[^|]+ \| `(.+?)` \|", command("config", "reference").out
+    )
+    shown = dict(rows)
+
+    given = load_settings(environ={"HOME": "/"}, overrides=shown)
+
+    assert (shown["decision_log_max_bytes"], shown["decision_log_keep"]) == ("32KiB", "7d")
+    assert (shown["keepalive"], shown["worker_poll"], shown["cache_ttl"]) == ("75s", "0.25s", "0s")
+    assert given.dump() == load_settings(environ={"HOME": "/"}).dump()

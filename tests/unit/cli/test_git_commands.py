@@ -63,3 +63,10 @@ def test_a_repository_that_is_not_set(command: Callable[..., Ran], config: Path)
 def test_without_repositories_the_list_is_empty(command: Callable[..., Ran]) -> None:
     """And no error."""
     assert json.loads(command("git", "status", "--format", "json").out) == []
+
+
+def test_no_repository_at_all_is_told(command: Callable[..., Ran]) -> None:
+    """An empty table would leave open whether anything was looked at."""
+    ran = command("git", "status")
+
+    assert (ran.code, ran.out.strip(), ran.err) == (0, "", "no Git repository is set (POLICY_GIT)\n")

@@ -4,7 +4,10 @@ import copy
 import json
 import re
 import time
+import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +16,9 @@ from hypothesis import strategies as st
 from policy_server.decisions.config import MASKS
 from policy_server.decisions.masking import MOUNT, Masker
 from policy_server.model.values import Json
+from policy_server.pexip.inputs import read_request
+from policy_server.pexip.kinds import RequestKind
+from policy_server.pexip.query import parse_query
 
 COVER = "**********"
 NAMES = st.sampled_from(
@@ -202,3 +208,17 @@ def test_hostile_texts_take_no_long_time() -> None:
         Masker().mask({"input": {text: text}})
 
     assert time.process_time() - started < 3
+
+
+def test_the_masks_of_the_page_leave_nothing_of_the_caller() -> None:
+    """Whatever docs/decisions.md shows is copied: each place of a call's input that has an alias or a name is in it."""
+    page = (Path(__file__).parents[3] / "docs/decisions.md").read_text(encoding="utf-8")
+    example = re.search(r"```toml\n(.*?)```", page, flags=re.S)
+    assert example is not None
+    masks = MASKS.read(tomllib.loads(example[1])["decision_log_mask"])
+    query = parse_query("local_alias=sales&remote_alias=sip:bo@corp.example&remote_display_name=Bo")
+    asked = read_request(RequestKind.SERVICE, alias=None, query=query, received_at=datetime.now(UTC), mount="")
+
+    masked = Masker(masks, b"key").mask({"input": asked})
+
+    assert re.findall(r"corp|\bbo\b", json.dumps(masked.document), flags=re.I) == []
