@@ -212,7 +212,7 @@ def strike_in(peer: Peer, phase: Phase, world: World, span: Span) -> None:
     """Kill the caller at once, or, when it has its whole answer, before it writes down what came of it."""
 
     def strike(port: int) -> None:
-        caller = owner(port)
+        caller = owner(port, peer.port)
         if phase is Phase.ANSWERED:
             world.trap.arm(span, 1, sender=caller)
         else:
