@@ -75,7 +75,8 @@ class Trap:
         with self._lock:
             self._span = None
             hit = self._hit
-        return hit and self.fired.wait(_KILLING)
+        assert not hit or self.fired.wait(_KILLING), "who was to be killed was not; see the traceback above"
+        return hit
 
     def verdict(self, label: str, sender: Callable[[], int]) -> When | None:
         """Count a request; say when to kill its sender, if at all."""
