@@ -115,6 +115,7 @@ class Refresh:
     ends: str
     name: str = "refresh"
     phases: tuple[Phase, ...] = tuple(Phase)
+    _newest: int = 0
 
     def __post_init__(self) -> None:
         """A fetch begins and ends with its lease."""
@@ -147,19 +148,18 @@ class Refresh:
 
     def _await(self, floor: int) -> None:
         """Wait until both servers answer with data that was served after ``floor``; it never goes back."""
-        newest = [0, 0]
 
         def newer() -> bool:
             for server in (0, 1):
-                shown = self._checks.listed(server, FETCHED) or newest[server]
-                if shown < newest[server]:
-                    raise Violation(Kind.LOST, f"data went back from {newest[server]} to {shown}")
-                newest[server] = shown
+                shown = self._checks.listed(server, FETCHED)
+                if shown is not None and shown < self._newest:
+                    raise Violation(Kind.LOST, f"data went back from {self._newest} to {shown}")
+                self._newest = max(self._newest, shown or 0)
             answers = [self._checks.answer(server, FETCHED) or 0 for server in (0, 1) for _ in range(3)]
-            return min(*answers, *newest) > floor
+            return min(*answers, self._newest) > floor
 
         if not in_time(newer, PATIENCE):
-            raise Violation(Kind.STUCK, f"data {newest} is not newer than {floor}")
+            raise Violation(Kind.STUCK, f"data {self._newest} is not newer than {floor}")
 
 
 @dataclass
@@ -212,7 +212,7 @@ def strike_in(peer: Peer, phase: Phase, world: World, span: Span) -> None:
     """Kill the caller at once, or, when it has its whole answer, before it writes down what came of it."""
 
     def strike(port: int) -> None:
-        caller = owner(port)
+        caller = owner(port, peer.port)
         if phase is Phase.ANSWERED:
             world.trap.arm(span, 1, sender=caller)
         else:

@@ -75,7 +75,8 @@ class Trap:
         with self._lock:
             self._span = None
             hit = self._hit
-        return hit and self.fired.wait(_KILLING)
+        assert not hit or self.fired.wait(_KILLING), "who was to be killed was not; see the traceback above"
+        return hit
 
     def verdict(self, label: str, sender: Callable[[], int]) -> When | None:
         """Count a request; say when to kill its sender, if at all."""
@@ -145,7 +146,7 @@ class Proxy:
         with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._database)) as server:
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            reader, sender = self._reader(), cache(lambda: owner(port))
+            reader, sender = self._reader(), cache(lambda: owner(port, self.port))
             while not self._stop.is_set():
                 ready, _, _ = select.select([client, server], [], [], _LISTENING)
                 if server in ready and not _pass(server, client):
@@ -176,9 +177,9 @@ def _pass(source: socket.socket, target: socket.socket) -> bool:
     return bool(raw)
 
 
-def owner(port: int) -> int:
-    """Return which process holds the connection from this port of the loopback; 0 when none does."""
-    inode = _inode(port)
+def owner(port: int, to: int) -> int:
+    """Return which process holds the connection from one port of the loopback to another; 0 when none does."""
+    inode = _inode(port, to)
     for pid in processes() if inode else ():
         with suppress(OSError):
             for link in Path("/proc", str(pid), "fd").iterdir():
@@ -188,9 +189,10 @@ def owner(port: int) -> int:
     return 0
 
 
-def _inode(port: int) -> str:
+def _inode(*ports: int) -> str:
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
-        if int(fields[1].rpartition(":")[2], 16) == port and fields[9] != "0":
+        # NOTE: both ends, because one port may be used for connections to several others.
+        if tuple(int(end.rpartition(":")[2], 16) for end in fields[1:3]) == ports and fields[9] != "0":
             return fields[9]
     return ""

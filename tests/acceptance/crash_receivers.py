@@ -33,7 +33,12 @@ class Peer:
     @property
     def url(self) -> str:
         """The address to call."""
-        return f"http://127.0.0.1:{self._server.server_port}/"
+        return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.server_port)
 
     def arm(self, phase: Phase, strike: Callable[[int], None]) -> None:
         """Strike once, at the next call."""

@@ -96,6 +96,8 @@ def _line(directory: Path, backend: str, operation: Operation, points: int | Non
             for outcome in series(world, operation, points=points):
                 line.add(outcome)
                 _progress(f"{backend} {operation.name}: {outcome.point} ({outcome.label}): {line.last()}")
+                if outcome.violation is not None:
+                    _progress("\n".join(server.log()[-4000:] for server in world.servers))
                 if time.monotonic() > until:
                     line.stop("no time left")
                     break

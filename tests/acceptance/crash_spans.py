@@ -1,4 +1,8 @@
-"""Which requests to the database belong to which operation."""
+"""Which requests to the database belong to which operation.
+
+Opening a transaction and taking the turn to write are not counted: who dies there
+leaves what one leaves who dies at the statement that follows.
+"""
 
 from typing import Final
 
