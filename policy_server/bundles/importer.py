@@ -90,8 +90,9 @@ class Importer:
             self._rehearse(source)
         elif bundle.locked:
             self._lock(source.id, by)
-        revision = self._publisher.publish(source, author=by)
-        if bundle.locked:
+        # Together: between the two a new policy would answer, and a crash would leave it unlocked.
+        revision = self._publisher.publish(source, author=by, locked=bundle.locked)
+        if bundle.locked:  # also when somebody else had published the same in the meantime
             self._lock(source.id, by)
         known = before is not None and before.revision == revision
         fields = {"action": "bundle.imported", "policy": str(source.id), "author": by}
