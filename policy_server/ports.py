@@ -390,9 +390,18 @@ class Publisher(Protocol):
     """
 
     def publish(
-        self, source: PolicySource, *, author: str, condition: Condition | None = None, keep_failure: bool = True
+        self,
+        source: PolicySource,
+        *,
+        author: str,
+        condition: Condition | None = None,
+        keep_failure: bool = True,
+        locked: bool = False,
     ) -> Revision:
-        """Check, compile, keep, announce; a failure is raised, and recorded on the policy if ``keep_failure``."""
+        """Check, compile, keep, announce; a failure is raised, and recorded on the policy if ``keep_failure``.
+
+        ``locked`` locks the policy together with the new revision.
+        """
 
     def publish_data(self, policy: PolicyId, data: str, *, author: str, condition: Condition | None = None) -> Revision:
         """Give the active revision new data; PolicyNotFound, InvalidSource."""

@@ -97,8 +97,9 @@ class Importer:
             if stamp_of(now) != stamp_of(before):
                 self._check_owner(source, voucher, now)
 
-        revision = self._publisher.publish(source, author=by, condition=check_again)
-        if bundle.locked:
+        # Together: between the two a new policy would answer, and a crash would leave it unlocked.
+        revision = self._publisher.publish(source, author=by, condition=check_again, locked=bundle.locked)
+        if bundle.locked:  # also when somebody else had published the same in the meantime
             self._lock(source.id, by)
         known = before is not None and before.revision == revision
         fields = {"action": "bundle.imported", "policy": str(source.id), "author": by}

@@ -273,6 +273,7 @@ def _verification(
 
 
 def _import_opa(settings: Settings, files: Mapping[str, bytes], policy: str | None, origin: str) -> None:
+    from policy_server.bundles.contents import check_parts
     from policy_server.bundles.opa import read_files
     from policy_server.cli.tools import open_assembly
 
@@ -280,6 +281,7 @@ def _import_opa(settings: Settings, files: Mapping[str, bytes], policy: str | No
     named = plain.id if policy is None else _parsed(policy)
     if named is None:
         raise InputError(f"The bundle does not say which policy it is; name it with --as {_POLICY}.")
+    check_parts(named)
     with open_assembly(settings, writes=True) as assembly:
         where = assembly.managed(named)
         if where is not None:

@@ -14,7 +14,7 @@ class Publication:
     ``data`` is the effective document. ``failure`` is what is known to be wrong with a
     newer source and stays listed; None clears it. ``seen`` is the stamp of the
     policy's record that this was decided by, 0 for a policy that was not there,
-    None when it does not matter.
+    None when it does not matter. ``locked`` locks the policy together with the new revision.
     """
 
     source: PolicySource
@@ -25,6 +25,7 @@ class Publication:
     at: datetime
     failure: Failure | None = None
     seen: int | None = None
+    locked: bool = False
 
     @property
     def id(self) -> PolicyId:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from policy_server.audit.journal import Journal
@@ -36,6 +37,7 @@ class _Order:
     action: str = "publish"
     condition: Condition | None = None
     keep_failure: bool = True
+    locked: bool = False
 
 
 class SourcePublisher:
@@ -91,17 +93,19 @@ class SourcePublisher:
         condition: Condition | None = None,
         keep_failure: bool = True,
         compiled: CompiledPolicy | None = None,
+        locked: bool = False,
     ) -> Revision:
         """Make a source the active revision; the same content again changes nothing.
 
-        Fetched data stays as long as the data-config asks for the same.
+        Fetched data stays as long as the data-config asks for the same. With ``locked`` a
+        new revision locks the policy, so that it never answers.
         ``compiled`` is what ``compile`` made of this source, when that was done before.
 
         Raises:
             PublishError: the source is at fault; recorded on the policy if ``keep_failure``.
             ToolkitError: the compiler is; recorded too.
         """
-        order = _Order(author=author, data=source.data, condition=condition, keep_failure=keep_failure)
+        order = _Order(author=author, data=source.data, condition=condition, keep_failure=keep_failure, locked=locked)
         return self._publish(source, order, compiled)
 
     def publish_data(self, policy: PolicyId, data: str, *, author: str, condition: Condition | None = None) -> Revision:
@@ -217,12 +221,16 @@ class SourcePublisher:
             author=order.author,
             at=self._clock(),
             seen=stamp_of(before),
+            locked=order.locked,
         )
         if not is_new:
             return self._keep(change), before
         self._prove(compiled.wasm, data)
         changes = {"before": digest_of(before), "after": digest}
-        with self._journal.change(order.action, source.id, actor=order.author, **changes):
+        with ExitStack() as records:
+            records.enter_context(self._journal.change(order.action, source.id, actor=order.author, **changes))
+            if order.locked and not (before is not None and before.locked):
+                records.enter_context(self._journal.change("lock", source.id, actor=order.author))
             return self._keep(change), before
 
     def _swap_data(self, policy: PolicyId, data: str, author: str, condition: Condition | None) -> Revision:

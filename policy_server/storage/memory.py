@@ -252,6 +252,7 @@ class MemoryStore(Single, Around):
         made = Revision(change.id, number, change.source, manifest, change.data, change.digest, change.author, at)
         entry.revisions.append(made)
         entry.failure = change.failure
+        entry.locked = entry.locked or change.locked
         self._modules[manifest.digest] = change.compiled.wasm
         dropped = entry.revisions[: -self._keep]
         del entry.revisions[: -self._keep]

@@ -1,5 +1,6 @@
 """What changes of policies are in MongoDB: steps of the journal, decided again when another writer came first."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from policy_server.model.change import Applied, Change, Publication, Refusal, Removal
@@ -41,7 +42,7 @@ class Drafts:
         made, apart = documents.revision_document(change)
         self._contents.keep(apart, stamp)
         # Not the change itself: the texts of five thousand policies would not fit in here.
-        policy, seen = change.id, change.seen
+        policy, seen, locked = change.id, change.seen, change.locked
         failure = None if change.failure is None else documents.failure_document(change.failure)
 
         def decide(known: Document | None, stamp: int) -> Plan | None:
@@ -51,7 +52,8 @@ class Drafts:
             if active is None or (active["digest"], active["module"]) != (made["digest"], made["module"]):
                 number = 1 if active is None else active["number"] + 1
                 self._done[policy] = Applied(number, is_new=True)
-                return self._revised(policy, {**made, "number": number}, known, failure, stamp)
+                plan = self._revised(policy, {**made, "number": number}, known, failure, stamp)
+                return _with_lock(plan) if locked else plan
             self._done[policy] = Applied(active["number"], is_new=False)
             if failure is not None or known is None or known.get("failure") is None:
                 return None
@@ -130,6 +132,11 @@ def _removal(change: Removal) -> Decide:
         return Plan(update, release=found.get("refs", []), forget=True, event=event, locks=True)
 
     return decide
+
+
+def _with_lock(plan: Plan) -> Plan:
+    """Return a plan that locks its policy, too."""
+    return replace(plan, update={**plan.update, "$set": {**plan.update["$set"], "locked": True}}, locks=True)
 
 
 def _repaired(policy: PolicyId, made: Document, stamp: int) -> Plan:

@@ -81,7 +81,8 @@ def _publish(connection: Connection, change: Publication, known: RowMapping | No
     row = {**_row(change, number), **_keep_contents(connection, change)}
     changed = differing(_active_parts(connection, policy_id), {part: row[part] for part in _PARTS})
     connection.execute(insert(revisions), {**row, "policy_id": policy_id})
-    _update(connection, change.id, {**_failure(change.failure), "active": number, "updated_at": change.at})
+    values = {**_failure(change.failure), "active": number, "updated_at": change.at}
+    _update(connection, change.id, {**values, "locked_at": change.at} if change.locked else values)
     _drop_revisions(connection, policy_id, up_to=number - keep)
     _announce(connection, change.id, "published", _About(change.author, change.at, number, changed))
     return Applied(number, is_new=True)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from contract_samples import NOON, OTHER, POLICY, active, compiled, failure, later, publish, refresh, source
 
+from policy_server.model.change import Publication
 from policy_server.model.errors import AlreadyLocked, NotLocked, PolicyNotFound
 from policy_server.model.policy import PolicyFilter, PolicyId, PolicyState
 from policy_server.ports import Store
@@ -169,6 +170,30 @@ def test_a_lock_counts_at_once_and_is_kept_over_a_publish(store: Store) -> None:
 
     assert store.get(POLICY).locked
     assert frozenset({POLICY}) == store.locks()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_policy_is_published_and_locked_in_one(store: Store, known: bool) -> None:
+    """Nobody sees the new revision unlocked, and a later one does not unlock."""
+    if known:
+        publish(store, mark="a")
+    locked = Publication(
+        source=source(mark="b"),
+        compiled=compiled("b"),
+        data=None,
+        digest="digest-b",
+        author="ada",
+        at=NOON,
+        locked=True,
+    )
+
+    store.apply([locked])
+    assert (store.get(POLICY).locked, store.locks()) == (True, frozenset({POLICY}))
+
+    publish(store, mark="c")
+    assert store.locks() == frozenset({POLICY})
+    store.unlock(POLICY, later(1))
+    assert store.locks() == frozenset()
 
 
 def test_a_lock_is_kept_over_a_failure(store: Store) -> None:

@@ -20,6 +20,7 @@ from policy_server.model.errors import (
     InputError,
     InvalidSource,
     PolicyServerError,
+    StoreUnavailable,
 )
 from policy_server.model.policy import CompiledPolicy, PolicyFilter, PolicyId, PolicySource, PolicyState
 
@@ -99,6 +100,19 @@ def test_an_import_does_not_unlock(desk: Desk) -> None:
 
     assert done.locked
     assert ID in desk.store.locks()
+
+
+def test_a_new_policy_is_locked_from_its_first_moment_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs no second write, before which it would answer, and which a crash would leave out."""
+
+    def away(*_args: object, **_more: object) -> None:
+        raise StoreUnavailable
+
+    monkeypatch.setattr(type(desk.store), "lock", away)  # a crash after the first write
+
+    assert desk.importer.bring(bundle(locked=True)).locked
+    records = desk.store.audit.find(AuditFilter(), limit=9).records
+    assert [each.action for each in records] == ["lock", "publish"]
 
 
 @pytest.mark.parametrize("known", [False, True])

@@ -57,6 +57,16 @@ def test_a_nameless_bundle_is_named(command: Callable[..., Ran], key: Path, tmp_
     assert json.loads(command("bundle", "import", tmp_path / "b.tar.gz", "--as", "x/g/p/1").out)["repository"] == "x"
 
 
+def test_a_name_that_no_address_leads_to_is_refused(command: Callable[..., Ran], tmp_path: Path) -> None:
+    """Also when whoever runs the command vouches for the bundle."""
+    (tmp_path / "b.tar.gz").write_bytes(pack({"p.rego": REGO.encode()}))
+
+    refused = command("bundle", "import", tmp_path / "b.tar.gz", "--as", "x/g/p/..", "--skip-verify")
+
+    assert refused.code == 1
+    assert "cannot be part of an address" in refused.err
+
+
 def test_an_unsigned_bundle_is_refused_where_a_key_is_given(
     command: Callable[..., Ran], key: Path, tmp_path: Path
 ) -> None:
