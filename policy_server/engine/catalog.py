@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from policy_server.engine.policy import Policy
@@ -18,7 +18,7 @@ from policy_server.model.errors import (
     StoreUnavailable,
     WrongPackage,
 )
-from policy_server.model.policy import PolicyChanged, PolicyId, PolicyRecord, Revision
+from policy_server.model.policy import PolicyId, PolicyRecord, Revision
 from policy_server.model.status import State, Status
 from policy_server.ports import Clock, PolicyStore
 
@@ -27,6 +27,9 @@ QUIET = 1.0
 
 PATIENCE = 0.1
 """How long a caller waits for another who looks at the store, in seconds; it takes some microseconds."""
+
+_TRIES = 50
+"""How often a policy is read again that somebody publishes at the same moment."""
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +130,7 @@ class Catalog:
             if stamp != self._locks[0]:
                 self._read_locks(stamp)
             if stamp != self._synced:
-                self._swap(self._store.changes(self._synced) if self._synced >= 0 else ())
+                self._swap(self._changed())
                 self._synced = stamp
             self._become(State.READY, f"{len(self._ready)} policies loaded")
 
@@ -178,11 +181,17 @@ class Catalog:
         # costs one more look. Both are set at once, so threads may race here.
         self._locks = (stamp, self._store.locks())
 
-    def _swap(self, changes: Sequence[PolicyChanged]) -> None:
+    def _changed(self) -> Set[PolicyId]:
+        """Return which policies may be others than when they were loaded: at the first look any."""
+        if self._synced < 0:
+            return self._ready.keys()
+        return {change.id for change in self._store.changes(self._synced)}
+
+    def _swap(self, changed: Set[PolicyId]) -> None:
         """Load aside what changed of that which is loaded, then swap to all of it at once."""
         fresh: dict[PolicyId, Ready | None] = {}
         try:
-            for policy in {change.id for change in changes} & self._ready.keys():
+            for policy in changed & self._ready.keys():
                 self._look_at(policy, fresh)
         except StoreUnavailable:
             _close(fresh.values())
@@ -197,7 +206,9 @@ class Catalog:
         except PolicyNotFound:
             fresh[policy] = None
             return
-        if record.revision is not None and not _same(record.revision, held.revision):
+        if record.revision is None:
+            fresh[policy] = None  # it was removed, and what came after that is no good
+        elif not _same(record.revision, held.revision):
             made = self._made_anew(record.revision)
             if made is not None:
                 fresh[policy] = made
@@ -233,7 +244,7 @@ class Catalog:
             self._first.pop(policy, None)
 
     def _load_alone(self, policy: PolicyId) -> Ready:
-        while True:
+        for _ in range(_TRIES):
             held = self._ready.get(policy)
             if held is not None:
                 return held
@@ -248,6 +259,7 @@ class Catalog:
                     self._used[policy] = next(self._uses)
                     self._make_room()
                     return fresh
+        raise StoreUnavailable(f"The module of {policy} cannot be had; publish it again, or restore a backup.")
 
     def _make_room(self) -> None:
         """Unload what was asked for longest ago; the policies that were loaded ahead stay."""

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from policy_server.audit.journal import Journal
 from policy_server.model.change import Applied, Publication, Refusal, Removal
-from policy_server.model.errors import ChangedMeanwhile, InvalidSource, PolicyServerError, PublishError, ToolkitError
+from policy_server.model.errors import (
+    ChangedMeanwhile,
+    InvalidSource,
+    PolicyNotFound,
+    PolicyServerError,
+    PublishError,
+    ToolkitError,
+)
 from policy_server.model.policy import CompiledPolicy, PolicyId, PolicyRecord, PolicySource, Revision
 from policy_server.ports import Clock, Compiler, Condition, Store
 from policy_server.publishing.batch import Batch, Gone, Prepared, Published, Refused
@@ -133,7 +140,15 @@ class SourcePublisher:
             PublishError: what was good then is not any more.
         """
         old = self._store.revision(policy, number)
-        order = _Order(author=author, data=old.data, action="roll-back", condition=condition, keep_failure=False)
+
+        def is_there(record: PolicyRecord | None) -> None:
+            # What somebody deletes while this compiles must not come back.
+            if record is None:
+                raise PolicyNotFound
+            if condition is not None:
+                condition(record)
+
+        order = _Order(author=author, data=old.data, action="roll-back", condition=is_there, keep_failure=False)
         return self._publish(old.source, order)
 
     def recompile(self, policy: PolicyId, *, actor: str) -> bool:

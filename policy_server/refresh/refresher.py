@@ -24,6 +24,7 @@ from policy_server.ports import Clock, Publisher, Store
 from policy_server.publishing.config import config_digest, parse_config
 from policy_server.publishing.document import explain
 from policy_server.publishing.leases import Lease
+from policy_server.publishing.standing import record_of
 from policy_server.refresh.fetch import fetch
 from policy_server.refresh.schedule import failed, first, is_due, succeeded
 from policy_server.tracing.spans import span
@@ -111,7 +112,7 @@ class Refresher:
             known = {}
             policies = {change.id for change in self._store.changes(self._stamp)}
         for policy in sorted(policies):
-            config = _config(known.get(policy) or self._record(policy))
+            config = _config(known.get(policy) or record_of(self._store, policy))
             if config is None:
                 self._store.drop_refresh(policy)
             else:
@@ -128,13 +129,13 @@ class Refresher:
 
     def _attempt(self, policy: PolicyId) -> RefreshState | None:
         """Fetch, publish and note the outcome; None when there is nothing to fetch any more."""
-        config = _config(self._record(policy))
+        config = _config(record_of(self._store, policy))
         if config is None:
             self._store.drop_refresh(policy)
             return None
         state = self._state(policy, config, self._clock())
         outcome = self._fetched(policy, config, state)
-        current = _config(self._record(policy))
+        current = _config(record_of(self._store, policy))
         if current is None:
             self._store.drop_refresh(policy)
             return None
@@ -145,13 +146,17 @@ class Refresher:
         return outcome
 
     def _fetched(self, policy: PolicyId, config: DataConfig, state: RefreshState) -> RefreshState:
+        def check(record: PolicyRecord | None) -> None:
+            current = _config(record)
+            if current is None or config_digest(current) != state.config_digest:
+                raise PolicyNotFound("The policy that wanted these data is not there any more.")
+
         try:
             with span("data.refresh", {"policy.id": str(policy)}):
                 text = fetch(self._client, config)
-                current = _config(self._record(policy))
-                if current is None or config_digest(current) != state.config_digest:
-                    return state
-                self._publisher.publish_data(policy, text, author=AUTHOR)
+                check(record_of(self._store, policy))
+                # And again when they are written: loading them takes time, in which others publish.
+                self._publisher.publish_data(policy, text, author=AUTHOR, condition=check)
         except PolicyNotFound:
             return state
         except (FetchError, TargetRefused, InvalidSource) as error:
@@ -205,12 +210,6 @@ class Refresher:
         finally:
             if held:
                 lease.release()
-
-    def _record(self, policy: PolicyId) -> PolicyRecord | None:
-        try:
-            return self._store.get(policy)
-        except PolicyNotFound:
-            return None
 
     def _all(self) -> Iterator[PolicyRecord]:
         cursor: str | None = None

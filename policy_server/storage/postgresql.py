@@ -25,9 +25,11 @@ _GLANCE: Final = 1.0
 """How long the answer to ``stamp`` is waited for, in seconds."""
 
 # A server that is gone is noticed by TCP; one that is busy, by the server itself. What hangs in the middle of a
-# transaction, a stopped process for example, loses its turn to write after a minute.
+# transaction, a stopped process for example, loses its turn to write after a minute. Who waited for a turn must see
+# what the one before wrote, also where the database's own default is stricter: there the second would be refused.
 _SESSION: Final = (
-    "SET lock_timeout = '30s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'"
+    "SET lock_timeout = '30s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s'; "
+    "SET default_transaction_isolation = 'read committed'"
 )
 _TCP: Final = {
     "connect_timeout": 3,

@@ -179,6 +179,39 @@ def test_a_deleted_policy_is_unloaded(store: Away, catalog: Catalog) -> None:
         catalog.find(ID)
 
 
+def test_what_changes_between_loading_and_the_first_look_is_not_missed(store: Away, catalog: Catalog) -> None:
+    """Policies are loaded ahead before anybody watches the store."""
+    publish(store, b"one")
+    catalog.preload([ID])
+    publish(store, b"two")
+
+    catalog.sync()
+
+    assert answering(catalog) == b"two"
+
+
+def test_what_is_broken_since_it_was_deleted_does_not_answer(store: Away, catalog: Catalog) -> None:
+    """Although this worker saw neither of the two happen."""
+    publish(store, b"one")
+    answering(catalog)
+
+    store.delete(ID)
+    store.fail(ID, Failure("compile-error", "no", AT, "x"))
+    catalog.sync()
+
+    with pytest.raises(PolicyUnusable):
+        catalog.find(ID)
+
+
+def test_a_module_that_is_lost_keeps_nobody_busy(store: Away, catalog: Catalog) -> None:
+    """A damaged store is told, rather than read again for ever."""
+    publish(store, b"one")
+    store._modules.clear()
+
+    with pytest.raises(StoreUnavailable, match="restore a backup"):
+        catalog.find(ID)
+
+
 def test_a_policy_that_was_never_good_says_why(store: Away, catalog: Catalog) -> None:
     """The failure of its publishing is the error of its question."""
     store.fail(ID, Failure("compile-error", "policy.rego:3:1: rego_parse_error", AT, "d"))

@@ -254,6 +254,18 @@ def test_rolling_back_publishes_an_old_source_as_a_new_revision(publisher, store
         publisher.roll_back(ID, 9, author="you")
 
 
+def test_rolling_back_does_not_bring_back_what_is_deleted_meanwhile(publisher, store: MemoryStore) -> None:
+    """Compiling takes time, in which others write."""
+    publisher.publish(SOURCE, author="me")
+    publisher.publish(replace(SOURCE, rego=SOURCE.rego + "\n# newer\n"), author="me")
+    publisher._prove = lambda _wasm, _data: store.delete(ID) if store.stamp() == 2 else None
+
+    with pytest.raises(PolicyNotFound):
+        publisher.roll_back(ID, 1, author="you")
+
+    assert store.stamp() == 3
+
+
 def test_a_lock_survives(publisher, store: MemoryStore) -> None:
     """New code does not unlock."""
     publisher.publish(SOURCE, author="me")

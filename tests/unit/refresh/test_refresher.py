@@ -232,6 +232,28 @@ def test_a_policy_deleted_during_the_fetch_stays_deleted(
         store.get(ID)
 
 
+def test_data_of_a_configuration_that_changes_while_they_are_loaded_are_not_published(
+    refresher: Refresher, publisher, store, source: HTTPServer, time
+) -> None:
+    """They are for another source than the one that answers by then."""
+    source.expect_request("/old").respond_with_data('{"x": "old"}')
+    publisher.publish(scheduled(source.url_for("/old")), author="me")
+
+    def prove(_wasm: bytes, data: str | None) -> None:
+        if data == '{"x": "old"}':
+            publisher._prove = lambda _wasm, _data: None
+            publisher.publish(scheduled(source.url_for("/new")), author="me")
+
+    publisher._prove = prove
+    refresher.run_due(time())
+
+    revision = store.get(ID).revision
+    assert (revision.data, revision.source.data_config) == (
+        '{"x": "authored"}',
+        scheduled(source.url_for("/new")).data_config,
+    )
+
+
 def test_data_of_an_old_configuration_is_not_published(
     refresher: Refresher, publisher, store, source: HTTPServer, time
 ) -> None:

@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -55,6 +57,24 @@ def test_migrations_make_exactly_the_tables_that_the_code_uses(url: str) -> None
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
     server.close()
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_writers_take_turns_whatever_the_database_is_set_to(url: str, level: str) -> None:
+    """A stricter default would refuse each writer that waited for another."""
+    strict = url + quote(" -cdefault_transaction_isolation=" + level.replace(" ", "\\ "))
+    store = open_store(strict)
+    assert isinstance(store, SqlStore)
+    with ThreadPoolExecutor(1) as pool:
+        with store._database.writing() as connection:
+            connection.exec_driver_sql("UPDATE stamps SET stamp = stamp + 1")
+            waiting = pool.submit(store.fail, PolicyId("r", "g", "n", "1"), Failure("code", "message", NOON, "digest"))
+            wait([waiting], timeout=0.5)
+            assert not waiting.done()
+        waiting.result()
+
+    assert store.stamp() == 2
+    store.close()
 
 
 def test_a_server_that_was_restarted_is_found_again(place: Path) -> None:
