@@ -1,5 +1,6 @@
 """What tests of several rooms need: the toolkit that set-up built."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,17 @@ def toolkit(toolkit_file: Path, toolkit_cache: Path) -> Iterator[Toolkit]:
     shared = Toolkit(toolkit_file, cache=toolkit_cache)
     yield shared
     shared.close()
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """Let a test set logging up as a server does, and the next ones find it as it was."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    logging.captureWarnings(capture=False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def pytest_unconfigure() -> None:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,16 +104,11 @@ def make(tmp_path: Path, neighbour: Neighbours) -> Iterator[Callable[[], Program
 
 
 @pytest.fixture
-def lines() -> Iterator[Callable[[], list[dict[str, object]]]]:
+def lines(restored: None) -> Callable[[], list[dict[str, object]]]:
     """Log as a server does; the function returns what was logged."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
     stream = io.StringIO()
     configure_logging("debug", "json", stream=stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    logging.captureWarnings(capture=False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def question(stranger: Neighbours) -> dict[str, str]:
