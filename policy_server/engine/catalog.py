@@ -7,14 +7,17 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from policy_server.engine.policy import Policy
 from policy_server.model.errors import (
+    InvalidSchema,
     PackageMissing,
     PolicyLocked,
     PolicyNotFound,
     PolicyServerError,
     PolicyUnusable,
+    SchemaUnusable,
     StoreUnavailable,
     WrongPackage,
 )
@@ -27,6 +30,9 @@ QUIET = 1.0
 
 PATIENCE = 0.1
 """How long a caller waits for another who looks at the store, in seconds; it takes some microseconds."""
+
+_UNUSABLE: Final = {WrongPackage.slug: PackageMissing, InvalidSchema.slug: SchemaUnusable}
+"""What a policy is whose source failed for one of these reasons."""
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +101,7 @@ class Catalog:
         Raises:
             PolicyNotFound: there is no such policy.
             PolicyLocked: it is locked, as committed now.
-            PolicyUnusable: none of its revisions was ever good; PackageMissing when its package is another.
+            PolicyUnusable: none of its revisions was ever good; PackageMissing and SchemaUnusable are such.
             StoreUnavailable: it is not loaded and the store cannot be reached.
         """
         self._look()
@@ -289,5 +295,4 @@ def usable(record: PolicyRecord) -> Revision:
     failure = record.failure
     if failure is None:
         raise PolicyUnusable
-    unusable = PackageMissing if failure.code == WrongPackage.slug else PolicyUnusable
-    raise unusable(failure.message, code=failure.code)
+    raise _UNUSABLE.get(failure.code, PolicyUnusable)(failure.message, code=failure.code)
