@@ -50,6 +50,7 @@ from policy_server.model.errors import (
     RefreshRunning,
     Refused,
     SchemaNotFound,
+    SchemaUnusable,
     SigningFailed,
     StoreUnavailable,
     TargetRefused,
@@ -146,6 +147,7 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
                 **_EVALUATE,
                 PolicyNotFound: Answer(404, 5, "error retrieving policy"),
                 SchemaNotFound: Answer(400, 1, "validation schema for policy output is not found"),
+                SchemaUnusable: Answer(500, 0, "error compiling output validation schema"),
                 InvalidSource: Answer(500, 0, "error compiling output validation schema"),
                 OutputInvalid: Answer(500, 0, "policy output schema validation failed"),
             }

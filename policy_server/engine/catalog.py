@@ -7,14 +7,17 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
+from typing import Final
 
 from policy_server.engine.policy import Policy
 from policy_server.model.errors import (
+    InvalidSchema,
     PackageMissing,
     PolicyLocked,
     PolicyNotFound,
     PolicyServerError,
     PolicyUnusable,
+    SchemaUnusable,
     StoreUnavailable,
     WrongPackage,
 )
@@ -30,6 +33,9 @@ PATIENCE = 0.1
 
 _TRIES = 50
 """How often a policy is read again that somebody publishes at the same moment."""
+
+_UNUSABLE: Final = {WrongPackage.slug: PackageMissing, InvalidSchema.slug: SchemaUnusable}
+"""What a policy is whose source failed for one of these reasons."""
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +104,7 @@ class Catalog:
         Raises:
             PolicyNotFound: there is no such policy.
             PolicyLocked: it is locked, as committed now.
-            PolicyUnusable: none of its revisions was ever good; PackageMissing when its package is another.
+            PolicyUnusable: none of its revisions was ever good; PackageMissing and SchemaUnusable are such.
             StoreUnavailable: it is not loaded and the store cannot be reached.
         """
         self._look()
@@ -301,5 +307,4 @@ def usable(record: PolicyRecord) -> Revision:
     failure = record.failure
     if failure is None:
         raise PolicyUnusable
-    unusable = PackageMissing if failure.code == WrongPackage.slug else PolicyUnusable
-    raise unusable(failure.message, code=failure.code)
+    raise _UNUSABLE.get(failure.code, PolicyUnusable)(failure.message, code=failure.code)

@@ -39,7 +39,8 @@ PolicyServerError
 ├── KeysUnavailable           the issuer of tokens cannot be asked, HTTP 503
 ├── PublishError              a source that cannot become a revision, HTTP 422
 │   ├── InvalidSource         path, package, data, schema or data-config do not fit
-│   │   └── WrongPackage
+│   │   ├── WrongPackage
+│   │   └── InvalidSchema
 │   ├── CompileError          Rego errors, each with file, line and column
 │   └── CompileLimit          the compiler ran out of time or memory
 ├── EvaluationError           HTTP 500
@@ -54,7 +55,8 @@ PolicyServerError
 │   ├── InvalidModule
 │   └── UnknownBuiltin
 ├── PolicyUnusable            no revision of the policy was ever good
-│   └── PackageMissing
+│   ├── PackageMissing
+│   └── SchemaUnusable
 ├── OutputInvalid             the result does not fit the output schema
 ├── ToolkitError              OPA's toolkit is missing, wrong or broke, HTTP 503
 │   └── ToolkitMissing
@@ -372,6 +374,12 @@ class WrongPackage(InvalidSource):
     slug = "wrong-package"
 
 
+class InvalidSchema(InvalidSource):
+    """The output schema cannot be used; all else was not looked at, or is good."""
+
+    slug = "invalid-schema"
+
+
 class CompileError(PublishError):
     """The Rego does not compile."""
 
@@ -477,6 +485,12 @@ class PackageMissing(PolicyUnusable):
     """The policy's source has another package than its path demands."""
 
     slug = "package-missing"
+
+
+class SchemaUnusable(PolicyUnusable):
+    """The policy's output schema cannot be used."""
+
+    slug = "schema-unusable"
 
 
 class OutputInvalid(PolicyServerError):

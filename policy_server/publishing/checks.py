@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from policy_server.model.errors import InvalidSource, Problem
+from policy_server.model.errors import InvalidSchema, InvalidSource, Problem
 from policy_server.model.policy import PolicySource
 from policy_server.publishing.config import read_config
 from policy_server.publishing.digest import DATA, DATA_CONFIG, EXPORT_CONFIG, OUTPUT_SCHEMA, REGO, parts
@@ -41,6 +41,8 @@ def check_source(source: PolicySource) -> Warnings:
             warnings.extend(_CHECKS[name](text))
         except InvalidSource as error:
             problems.extend(error.problems or [Problem(error.message, name)])
+    if problems and all(problem.file == OUTPUT_SCHEMA for problem in problems):
+        raise InvalidSchema(invalid(*problems).message, problems=problems)
     if problems:
         raise invalid(*problems)
     if source.data is not None and source.data_config is not None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 from functional_server import Server
 
+from policy_server.model.errors import InvalidSchema
+
 REGO = "package g.p\n\nallow := input.allow\n"
 SCHEMA = '{"type": "object", "properties": {"allow": {"type": "boolean"}}, "required": ["allow"]}'
 URL = "/policy/r/g/p/1.0/validation"
@@ -23,6 +25,20 @@ def test_a_valid_result_is_answered(checked: Server) -> None:
 
     assert (answer.status, answer.body, answer.headers["etag"]) == (200, b'{"allow":true}\n', "e1")
     assert checked.client.get(URL + "/did.json", body=b'{"allow": true}').status == 200
+
+
+def test_a_schema_that_is_none_is_named_as_the_reason(server: Server) -> None:
+    """It is found when the policy is published, and told at the request in the policy service's words."""
+    with pytest.raises(InvalidSchema):
+        server.publish("r/g/p/1.0", REGO, output_schema='{"type": "nothing"}')
+
+    answers = [server.client.post(url) for url in (URL, "/policy/r/g/p/1.0/evaluation")]
+
+    assert {(each.status, each.json["kind"]) for each in answers} == {(500, 0)}
+    assert [each.json["message"] for each in answers] == [
+        "error compiling output validation schema",
+        "error evaluating policy",
+    ]
 
 
 def test_an_invalid_result_is_refused(checked: Server) -> None:
