@@ -44,6 +44,12 @@ def digest_of(record: PolicyRecord | None) -> str | None:
     return None if record is None or record.revision is None else record.revision.digest
 
 
+def belongs_to(record: PolicyRecord, feed: str) -> bool:
+    """Tell whether a policy came from this feed, or never got anywhere."""
+    active = record.revision
+    return active is None or active.author == feed or active.source.origin.startswith(f"{feed}/")
+
+
 def current_data(source: PolicySource, active: Revision | None, own: str | None) -> str | None:
     """Return the data a new revision answers with: what was fetched, or else its own."""
     if source.data_config is None or active is None or active.source.data_config is None:

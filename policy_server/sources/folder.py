@@ -16,12 +16,13 @@ from policy_server.model.errors import (
     SettingsError,
     ToolkitError,
 )
-from policy_server.model.policy import PolicyFilter, PolicyId, PolicySource
+from policy_server.model.policy import PolicyFilter, PolicyId, PolicyRecord, PolicySource
 from policy_server.model.status import State, Status
 from policy_server.ports import Clock, PolicyStore
 from policy_server.publishing.checks import tidy
 from policy_server.publishing.digest import source_digest
 from policy_server.publishing.publisher import SourcePublisher
+from policy_server.publishing.standing import belongs_to, record_of
 from policy_server.sources.report import Failed, Report, Skipped
 from policy_server.sources.scan import Found, read, scan, show
 from policy_server.sources.watch import follow
@@ -197,8 +198,12 @@ class FolderFeed:
         self._missing = frozenset(outcome.missing)
 
     def _delete(self, policy: PolicyId, outcome: "_Outcome") -> None:
+        def check(record: PolicyRecord | None) -> None:
+            if record is not None and not belongs_to(record, f"folder:{policy.repository}"):
+                raise PolicyNotFound
+
         try:
-            self._publisher.delete(policy, author=f"folder:{policy.repository}")
+            self._publisher.delete(policy, author=f"folder:{policy.repository}", condition=check)
         except PolicyNotFound:
             return  # somebody else was faster
         self._tried.pop(policy, None)
@@ -217,12 +222,8 @@ class FolderFeed:
 
     def _owns(self, policy: PolicyId) -> bool:
         """Tell whether this feed published a policy, or it never got anywhere."""
-        try:
-            active = self._store.get(policy).revision
-        except PolicyNotFound:
-            return False
-        mine = f"folder:{policy.repository}"
-        return active is None or active.author == mine or active.source.origin.startswith(f"{mine}/")
+        record = record_of(self._store, policy)
+        return record is not None and belongs_to(record, f"folder:{policy.repository}")
 
     def _warn(self, skipped: list[Skipped]) -> None:
         """Warn about each path once, and again when it was fine in between."""

@@ -22,6 +22,7 @@ from policy_server.publishing.batch import Gone, Prepared, Refused
 from policy_server.publishing.checks import tidy
 from policy_server.publishing.digest import source_digest, text_digest
 from policy_server.publishing.publisher import SourcePublisher
+from policy_server.publishing.standing import belongs_to, record_of
 from policy_server.sources.git_config import Deleted, GitRepository
 from policy_server.sources.git_pack import Objects
 from policy_server.sources.git_transport import Alive
@@ -261,15 +262,11 @@ class GitPublishing:
 
     def _owns(self, policy: PolicyId) -> bool:
         """Tell whether a policy came from this repository, or never got anywhere."""
-        try:
-            return self._is_mine(self._store.get(policy))
-        except PolicyNotFound:
-            return False
+        record = record_of(self._store, policy)
+        return record is not None and self._is_mine(record)
 
     def _is_mine(self, record: PolicyRecord) -> bool:
-        active = record.revision
-        mine = self._repository.author
-        return active is None or active.author == mine or active.source.origin.startswith(f"{mine}/")
+        return belongs_to(record, self._repository.author)
 
     def _listed(self) -> Iterator[PolicyId]:
         """Yield the policies the store has of this repository; asked for once, because it reads them whole."""

@@ -14,9 +14,11 @@ from contract_samples import POLICY, compiled, failure, later, refresh, source
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from policy_server.model.change import Change, Publication, Refusal, Removal
 from policy_server.model.errors import PolicyServerError
 from policy_server.model.policy import PolicyFilter, PolicyId
 from policy_server.ports import Store
+from policy_server.publishing.standing import record_of, stamp_of
 from policy_server.storage.memory import MemoryStore
 from policy_server.storage.opening import open_store
 
@@ -30,6 +32,20 @@ policies = st.builds(
 marks = st.sampled_from("abcde")
 moments = st.integers(0, 20).map(later)
 documents = st.none() | st.sampled_from(["{}", '{"a": 1}', ""])
+
+
+def publication(policy: PolicyId, mark: str, data: str | None, at: datetime) -> Publication:
+    """Make a publication whose text is long enough to be kept apart."""
+    text = None if data is None else '{"filling": "' + mark * 1000 + '"}'
+    draft = source(policy, mark=mark, data=text)
+    return Publication(source=draft, compiled=compiled(mark), data=text, digest=f"{mark}{data}", author="x", at=at)
+
+
+batched: st.SearchStrategy[Change] = st.one_of(
+    st.builds(publication, policies, marks, documents, moments),
+    st.builds(Refusal, policies, st.builds(failure, marks, moments)),
+    st.builds(Removal, id=policies, actor=marks, at=moments),
+)
 
 
 class Twins(RuleBasedStateMachine):
@@ -76,9 +92,23 @@ class Twins(RuleBasedStateMachine):
         """Lock or unlock something."""
         self.both(lambda store: store.lock(policy, at) if locking else store.unlock(policy, at))
 
+    @rule(chosen=st.lists(batched, min_size=1, max_size=4, unique_by=lambda change: change.id), late=st.booleans())
+    def batch(self, chosen: list[Change], late: bool) -> None:
+        """Make several changes at once; ``late``: decided by what was true long ago."""
+        known = {change.id: 1 if late else stamp_of(record_of(self.model, change.id)) for change in chosen}
+        self.both(lambda store: list(store.apply(replace(change, seen=known[change.id]) for change in chosen)))
+
+    @rule()
+    def history(self) -> None:
+        """Read every revision and its module."""
+        self.both(whole)
+
     @rule(mark=marks)
     def module(self, mark: str) -> None:
-        """Read a module that may be gone."""
+        """Read a module that may be gone; without transactions those of refused batches stay for a while."""
+        gone = isinstance(outcome(lambda store: store.module(compiled(mark).manifest.digest), self.model), tuple)
+        if gone and self.backend == "mongodb":
+            return
         self.both(lambda store: store.module(compiled(mark).manifest.digest))
 
     @rule(name=st.sampled_from("xy"), holder=marks, at=moments, until=moments)
@@ -128,6 +158,14 @@ class Twins(RuleBasedStateMachine):
     def agree(self) -> None:
         """Stamps, locks and states are always equal."""
         self.both(lambda store: (store.stamp(), store.locks(), list(store.refresh_states())))
+
+
+def whole(store: Store) -> object:
+    """Return everything that is kept of every policy."""
+    found = [each.id for each in store.find(PolicyFilter(), limit=50).records]
+    numbers = [(policy, each.number) for policy in found for each in store.revisions(policy, limit=50)]
+    kept = [store.revision(policy, number) for policy, number in numbers]
+    return kept, [store.module(each.manifest.digest) for each in kept]
 
 
 def outcome(act: Callable[[Store], object], store: Store) -> object:

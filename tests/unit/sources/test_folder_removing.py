@@ -72,6 +72,25 @@ def test_policies_of_others_are_left_alone(feed: FolderFeed, write, publisher, s
     assert feed.sync().deleted == ()
 
 
+def test_what_somebody_takes_over_at_that_moment_is_not_deleted(feed: FolderFeed, write, publisher, store) -> None:
+    """Whose it is counts when it is deleted, not when that was decided."""
+    directory = write("g/n/1.0")
+    write("g/other/1.0")
+    feed.sync()
+    (directory / "policy.rego").unlink()
+    apply = store.apply
+
+    def take_over(changes):
+        store.apply = apply
+        publisher.publish(PolicySource(ID, "package g.n\n\nours := 1\n", origin="api"), author="ada")
+        return apply(changes)
+
+    store.apply = take_over
+    assert feed.sync().deleted == ()
+
+    assert store.get(ID).revision.author == "ada"
+
+
 def test_a_policy_deleted_by_hand_comes_back(feed: FolderFeed, write, publisher, store: MemoryStore) -> None:
     """The folder is the truth."""
     write("g/n/1.0")
