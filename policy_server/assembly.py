@@ -363,6 +363,7 @@ class Assembly:
             # Nobody before this process could have put them there.
             self.bundled.seed()
         self.catalog.sync()
+        self.versions.follow()  # now, so that the data API answers also when the store is away at its first question
         self.catalog.preload(route.policy for route in self.routes.values() if route.enabled)
         if self.settings.storage_url == "memory:":
             announce(first_token(self.settings, self.admission.tokens))
