@@ -319,7 +319,7 @@ class Assembly:
         if self.admission.rings:
             subsystems["keys"] = self.admission.keys_status
         if settings.git.items:
-            subsystems["git"] = self.git_requests.status
+            subsystems["git"] = partial(self._kept, self.git_requests.status)
         return make_app(
             Parts(
                 answers=self.answers,
@@ -474,13 +474,14 @@ class Assembly:
         return Status(State.READY, "loaded" if self.toolkit.loaded() else "loads at its first use", self._since)
 
     def _event_status(self) -> Status:
-        """Only the process that acts delivers."""
+        """Only the process that acts delivers, and tells the others through the store."""
         acting = self.background.status().message == ACTING
-        return (
-            self.exchange.deliverer.status()
-            if acting
-            else Status(State.READY, "delivered by another process", self._since)
-        )
+        return self.exchange.deliverer.status() if acting else self._kept(self.exchange.standing.load)
+
+    def _kept(self, load: Callable[[], Status]) -> Status:
+        """Read a status from the store, unless that was found away: no probe waits for it."""
+        known = self.catalog.status()
+        return known if known.state is State.DEGRADED else load()
 
     def _folder_status(self) -> Status:
         """Only the process that acts knows how the folders are doing."""

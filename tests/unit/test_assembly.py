@@ -12,6 +12,7 @@ from policy_server.model.cache import CacheKey
 from policy_server.model.errors import StoreUnavailable
 from policy_server.model.logged import DecisionFilter, LoggedDecision
 from policy_server.model.policy import Failure, PolicyId
+from policy_server.model.status import State, Status
 from policy_server.settings import load_settings
 from policy_server.storage.shelf import moment_id
 
@@ -58,4 +59,19 @@ def test_a_package_is_found_when_the_store_is_away_at_the_first_question(monkeyp
     monkeypatch.setattr(assembly.store, "stamp", away)
 
     assert assembly.versions.find("pexip", "service") == PolicyId("bundled", "pexip", "service", "1.0")
+    assembly.close()
+
+
+def test_no_probe_waits_for_a_store_that_was_found_away() -> None:
+    """What other processes keep there is not asked for then."""
+    assembly = assemble(load_settings(environ={"POLICY_STORAGE_URL": "memory:"}))
+    away = Status(State.DEGRADED, "the store is away", now())
+    assembly.catalog._status = away
+    asked: list[Status] = []
+
+    def load() -> Status:
+        asked.append(away)
+        return Status(State.READY, "well", now())
+
+    assert (assembly._kept(load), asked) == (away, [])
     assembly.close()
