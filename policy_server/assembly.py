@@ -238,6 +238,7 @@ class Assembly:
             refresher=self.refresher,
             metrics=self.metrics,
             toolkit=self.toolkit.digest,
+            known=self.catalog.status,
         )
 
     def load(self, wasm: bytes, *, data: bytes | None = None, registry: Registry | None = None) -> Policy:
@@ -279,7 +280,7 @@ class Assembly:
         if self.admission.rings:
             subsystems["keys"] = self.admission.keys_status
         if settings.git.items:
-            subsystems["git"] = self.git_requests.status
+            subsystems["git"] = partial(self.chores.kept, self.git_requests.status)
         return make_app(
             Parts(
                 answers=self.answers,
@@ -323,6 +324,7 @@ class Assembly:
             # Nobody before this process could have put them there.
             self.bundled.seed()
         self.catalog.sync()
+        self.versions.follow()  # now, so that the data API answers also when the store is away at its first question
         self.catalog.preload(route.policy for route in self.routes.values() if route.enabled)
         if self.settings.storage_url == "memory:":
             announce(first_token(self.settings, self.admission.tokens))

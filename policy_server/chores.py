@@ -44,8 +44,9 @@ class Chores:
         refresher: Refresher,
         metrics: Metrics,
         toolkit: Callable[[], str],
+        known: Callable[[], Status],
     ) -> None:
-        """Take the collaborators; ``toolkit`` tells toolkits apart."""
+        """Take the collaborators; ``toolkit`` tells toolkits apart, ``known`` how the store was at the last look."""
         self._settings = settings
         self._store = store
         self._publisher = publisher
@@ -55,6 +56,7 @@ class Chores:
         self._refresher = refresher
         self._metrics = metrics
         self._toolkit = toolkit
+        self._known = known
         self._since = clock()
 
     @cached_property
@@ -108,10 +110,13 @@ class Chores:
         return self.background.status().message == ACTING
 
     def events(self) -> Status:
-        """Tell how delivering is doing; only the process that acts delivers."""
-        if self.acts():
-            return self._exchange.deliverer.status()
-        return Status(State.READY, "delivered by another process", self._since)
+        """Tell how delivering is doing; the process that acts tells the others through the store."""
+        return self._exchange.deliverer.status() if self.acts() else self.kept(self._exchange.standing.load)
+
+    def kept(self, load: Callable[[], Status]) -> Status:
+        """Read a status from the store, unless that was found away: no probe waits for it."""
+        known = self._known()
+        return known if known.state is State.DEGRADED else load()
 
     def following(self) -> Status:
         """Tell how the folders are doing; only the process that acts knows."""

@@ -14,6 +14,7 @@ from policy_server.bundles.trust import Issuer, Trust
 from policy_server.events.deliverer import Deliverer
 from policy_server.events.joining import Wanted, make_sinks
 from policy_server.events.payloads import Form
+from policy_server.events.standing import Standing
 from policy_server.events.subscriptions import Subscriptions
 from policy_server.events.webhooks import Webhooks
 from policy_server.model.policy import PolicyId, PolicySource
@@ -98,7 +99,13 @@ class Exchange:
             self._metrics,
             patience=self._settings.event_timeout + 2.0,  # the guarded client's own limit, and some for the store
             poll=self._settings.event_poll,
+            share=self.standing.save,
         )
+
+    @cached_property
+    def standing(self) -> Standing:
+        """How delivering goes, wherever it is done."""
+        return Standing(self._store.cache, self._clock)
 
     @cached_property
     def signer(self) -> Signer:

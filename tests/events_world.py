@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from policy_server.events.deliverer import Deliverer
 from policy_server.events.sink import Sink
+from policy_server.events.standing import Standing
 from policy_server.events.subscriptions import Subscriptions
 from policy_server.events.webhooks import Webhooks
 from policy_server.model.event import Delivery
@@ -78,6 +79,7 @@ class World:
             self.counts,
             patience=TIMEOUT + 1,
             chance=lambda: 0.5,
+            share=Standing(self.store.cache, self.clock).save,
         )
 
     def deliver(self, deliverer: Deliverer) -> None:

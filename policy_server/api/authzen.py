@@ -18,6 +18,7 @@ from policy_server.api.authzen_models import (
     Semantic,
 )
 from policy_server.api.drafts import read_members
+from policy_server.api.errors import told
 from policy_server.api.metrics import Metrics
 from policy_server.api.parts import ApiOptions, Find
 from policy_server.api.request import ApiRequest, Headers, read_body
@@ -27,7 +28,6 @@ from policy_server.engine.evaluator import Evaluator
 from policy_server.model.decision import Question
 from policy_server.model.errors import (
     EvaluationTimeout,
-    InputError,
     InvalidJson,
     NotFound,
     OutputInvalid,
@@ -110,10 +110,8 @@ class AccessApi:
             if left <= 0:
                 raise EvaluationTimeout("The request took too long as a whole.")
             return self._decide(req, policy, {**_tuple(defaults), **_tuple(read_members(item))}, left)
-        except InputError as error:
-            return _denial(400, error.message)
         except PolicyServerError as error:
-            return _denial(500, type(error)().message)
+            return _denial(*told("access", error))
 
     def _decide(self, req: ApiRequest, policy: PolicyId, members: Members, seconds: float) -> AccessDecision:
         question = Question(

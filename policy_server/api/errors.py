@@ -254,6 +254,12 @@ class ErrorAnswers:
             _problem(req, resp, error.slug, title_of(type(error)), error.message, problems)
 
 
+def told(operation: str, error: PolicyServerError) -> tuple[int, str]:
+    """Return the status and the words that an operation answers an error with, for answers that hold several."""
+    answer = _answer(TABLES[operation], error)
+    return answer.status, error.message if answer.message is None else answer.message
+
+
 def located(message: str) -> tuple[Problem, ...]:
     """Find the lines of a message that name a place, ``file:line:column: text``.
 

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
@@ -11,6 +12,12 @@ from policy_server.ports import PolicyStore
 
 _NUMBERED: Final = re.compile(r"v?(\d{1,9}(?:\.\d{1,9})*)(?:-([0-9A-Za-z.-]+))?(?:\+.*)?", re.IGNORECASE)
 _Package = tuple[str, str]
+
+QUIET: Final = 1.0
+"""Seconds without asking after the store was found away, as the catalog's."""
+
+PATIENCE: Final = 0.1
+"""Seconds to wait for who is asking the store already."""
 
 
 class Versions:
@@ -27,6 +34,7 @@ class Versions:
         self._stamp = -1
         self._known: Mapping[_Package, frozenset[PolicyId]] = {}
         self._turn = threading.Lock()
+        self._quiet_until = 0.0
 
     def find(
         self, group: str, name: str, *, repository: str | None = None, version: str | None = None
@@ -38,7 +46,7 @@ class Versions:
         Raises:
             Ambiguous: it is in several repositories, or two versions are equally high.
         """
-        self._follow()
+        self.follow()
         found = [
             policy
             for policy in self._known.get((group, name), ())
@@ -55,18 +63,27 @@ class Versions:
             raise _ambiguous(highest, "version")
         return highest[0]
 
-    def _follow(self) -> None:
-        """Learn what changed; a store that is away leaves what is known."""
+    def follow(self) -> None:
+        """Learn what changed; a store that is away leaves what is known.
+
+        Raises:
+            StoreUnavailable: it is away, and nothing is known yet.
+        """
+        if self._stamp >= 0 and time.monotonic() < self._quiet_until:
+            return
+        # One caller at a time, as in the catalog: a store that hangs costs one of them, not all.
+        if not self._turn.acquire(timeout=PATIENCE if self._stamp >= 0 else -1):
+            return
         try:
             stamp = self._store.stamp()
-            if stamp == self._stamp:
-                return
-            with self._turn:
-                if stamp != self._stamp:
-                    self._learn(stamp)
+            if stamp != self._stamp:
+                self._learn(stamp)
         except StoreUnavailable:
+            self._quiet_until = time.monotonic() + QUIET
             if self._stamp < 0:
                 raise
+        finally:
+            self._turn.release()
 
     def _learn(self, stamp: int) -> None:
         # NOTE: the first look asks for all changes: every policy has its latest publication among them.

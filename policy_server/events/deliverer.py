@@ -55,8 +55,12 @@ class Deliverer:
         patience: float,
         poll: float = 0.25,
         chance: Callable[[], float] = random.random,
+        share: Callable[[Status], None] = lambda _status: None,
     ) -> None:
-        """Take the outbox, the store's stamp and the sinks; nothing is started."""
+        """Take the outbox, the store's stamp and the sinks; nothing is started.
+
+        ``share`` is told how delivering goes, for processes that do not deliver; it may raise StoreUnavailable.
+        """
         self._outbox = outbox
         self._stamp = stamp
         self._sinks = {sink.kind: sink for sink in sinks}
@@ -65,6 +69,8 @@ class Deliverer:
         self._patience = timedelta(seconds=patience)
         self._poll = poll
         self._chance = chance
+        self._share = share
+        self._shared: Status | None = None
         self._lock = threading.Lock()
         self._waiting: dict[str, deque[Delivery]] = {}
         self._lanes: dict[str, threading.Thread] = {}
@@ -82,10 +88,12 @@ class Deliverer:
         """Deliver until told to stop; what is claimed and not begun by then is given back."""
         self._halted = halt
         self._seen = -1
+        self._shared = None  # another process may have delivered, and told, in the meantime
         while not halt.is_set():
             try:
                 self.step()
                 self._tell()
+                self._pass_on()
             except StoreUnavailable as error:
                 self._become(State.DEGRADED, error.message)
             halt.wait(self._poll)
@@ -217,6 +225,13 @@ class Deliverer:
         with self._lock:
             troubles = "; ".join(f"{target}: {message}" for target, message in sorted(self._troubles.items()))
         self._become(State.DEGRADED if troubles else State.READY, troubles or "delivering")
+
+    def _pass_on(self) -> None:
+        """Share the status when it is another one; StoreUnavailable, and then the next step tries again."""
+        status = self._status
+        if status != self._shared:
+            self._share(status)
+            self._shared = status
 
     def _become(self, state: State, message: str) -> None:
         if (self._status.state, self._status.message) != (state, message):

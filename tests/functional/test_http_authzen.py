@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from functional_server import Server
@@ -113,6 +114,24 @@ def test_several_are_answered_in_their_order(az: Server) -> None:
     assert [each.get("context", {}).get("error", {}).get("status") for each in answers[1:5]] == [None, 400, 400, 500]
 
 
+@pytest.mark.parametrize("document", [question("odd"), question("read", subject={})], ids=["policy", "request"])
+def test_an_error_of_one_of_several_is_what_it_would_be_alone(az: Server, document: dict[str, object]) -> None:
+    """The same status and the same words."""
+    alone, among = ask(az, document), ask(az, {"evaluations": [document]}, MANY)
+
+    error = among.json["evaluations"][0]["context"]["error"]
+    assert error == {"status": alone.status, "message": alone.body.decode()}
+
+
+def test_several_questions_to_a_locked_policy_are_told_so(az: Server) -> None:
+    """It is no failure of the server."""
+    az.store.lock(PolicyId.parse("r/g/az/1"), datetime.now(UTC))
+
+    answers = ask(az, {"evaluations": [question("read")]}, MANY).json["evaluations"]
+
+    assert answers == [{"decision": False, "context": {"error": {"status": 403, "message": "The policy is locked."}}}]
+
+
 @pytest.mark.parametrize(
     ("semantic", "decisions"),
     [
@@ -173,6 +192,6 @@ def test_without_a_policy_there_is_no_decision_point(server: Server) -> None:
     assert missing.post(ONE, json.dumps(question("read")).encode()).status == 500
     assert missing.post(MANY, json.dumps(question("read", evaluations=[{}])).encode()).json == {
         "evaluations": [
-            {"decision": False, "context": {"error": {"status": 500, "message": "There is no such policy."}}}
+            {"decision": False, "context": {"error": {"status": 500, "message": "There is no policy r/g/none/1."}}}
         ]
     }

@@ -4,11 +4,15 @@ import threading
 import time
 from datetime import timedelta
 
+import pytest
+
 from policy_server.assembly import assemble, now
 from policy_server.model.audit import AuditFilter, AuditRecord
 from policy_server.model.cache import CacheKey
+from policy_server.model.errors import StoreUnavailable
 from policy_server.model.logged import DecisionFilter, LoggedDecision
 from policy_server.model.policy import Failure, PolicyId
+from policy_server.model.status import State, Status
 from policy_server.settings import load_settings
 from policy_server.storage.shelf import moment_id
 
@@ -40,4 +44,34 @@ def test_what_ran_out_is_dropped() -> None:
     assert [event.policy.version for event in store.outbox.events(after=0, limit=9)] == ["1"]
     assert len(store.audit.find(AuditFilter(), limit=9).records) == 1
     assert [kept.decision_id for kept in store.decisions.find(DecisionFilter(), limit=9).decisions] == ["1"]
+    assembly.close()
+
+
+def test_a_package_is_found_when_the_store_is_away_at_the_first_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker learns at its start which policies there are."""
+    assembly = assemble(load_settings(environ={"POLICY_STORAGE_URL": "memory:"}))
+    assembly.open(background=False)
+
+    def away() -> int:
+        raise StoreUnavailable
+
+    # Another store than this one cannot be taken away under an assembly.
+    monkeypatch.setattr(assembly.store, "stamp", away)
+
+    assert assembly.versions.find("pexip", "service") == PolicyId("bundled", "pexip", "service", "1.0")
+    assembly.close()
+
+
+def test_no_probe_waits_for_a_store_that_was_found_away() -> None:
+    """What other processes keep there is not asked for then."""
+    assembly = assemble(load_settings(environ={"POLICY_STORAGE_URL": "memory:"}))
+    away = Status(State.DEGRADED, "the store is away", now())
+    assembly.catalog._status = away
+    asked: list[Status] = []
+
+    def load() -> Status:
+        asked.append(away)
+        return Status(State.READY, "well", now())
+
+    assert (assembly._kept(load), asked) == (away, [])
     assembly.close()

@@ -1,6 +1,7 @@
 """A package leads to the highest version of its policy."""
 
 import itertools
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -104,9 +105,11 @@ class Away(MemoryStore):
     """A store that can be away."""
 
     away = False
+    asked = 0
 
     def stamp(self) -> int:
         """Answer, or not."""
+        self.asked += 1
         if self.away:
             raise StoreUnavailable
         return super().stamp()
@@ -123,3 +126,49 @@ def test_what_is_known_stays_known_while_the_store_is_away() -> None:
     assert versions.find("g", "p") == PolicyId("r", "g", "p", "1")
     with pytest.raises(StoreUnavailable):
         Versions(store).find("g", "p")
+
+
+def test_a_store_that_is_away_is_not_asked_for_every_caller() -> None:
+    """Asking one that hangs takes seconds, which no decision has."""
+    store = Away()
+    publish(store, "r/g/p/1")
+    versions = Versions(store)
+    versions.follow()
+    store.away = True
+
+    asked = store.asked
+    for _ in range(20):
+        assert versions.find("g", "p") == PolicyId("r", "g", "p", "1")
+
+    assert store.asked - asked == 1
+
+
+class Hanging(MemoryStore):
+    """A store that can keep silent."""
+
+    def __init__(self) -> None:
+        """Start answering."""
+        super().__init__()
+        self.released = threading.Event()
+        self.released.set()
+
+    def stamp(self) -> int:
+        """Answer when released."""
+        self.released.wait(60)
+        return super().stamp()
+
+
+def test_nobody_waits_for_who_is_asking_a_store_that_hangs() -> None:
+    """What is known is answered meanwhile."""
+    store = Hanging()
+    publish(store, "r/g/p/1")
+    versions = Versions(store)
+    versions.follow()
+    store.released.clear()
+    first = threading.Thread(target=versions.follow)
+    first.start()
+
+    assert versions.find("g", "p") == PolicyId("r", "g", "p", "1")
+
+    store.released.set()
+    first.join()

@@ -14,11 +14,12 @@ from policy_server.background import Background, Job
 from policy_server.events.cloud import CloudEventsHttp
 from policy_server.events.deliverer import Deliverer
 from policy_server.events.payloads import Form
+from policy_server.events.standing import Standing
 from policy_server.model.errors import StoreUnavailable
 from policy_server.model.event import ChangeEvent, DeliveryState
 from policy_server.model.policy import PolicyId
 from policy_server.model.refresh import RefreshState
-from policy_server.model.status import State
+from policy_server.model.status import State, Status
 from policy_server.storage.opening import open_store
 
 Receivers = Callable[..., Receiver]
@@ -211,6 +212,46 @@ def test_troubles_of_our_own_sinks_show_on_health_pages(world: World, receivers:
     thread.join(60)
 
     assert sorted(set(world.counts.results)) == [("http", "delivered"), ("http", "retry"), ("webhook", "retry")]
+
+
+def test_processes_that_do_not_deliver_know_how_it_goes(world: World, receivers: Receivers) -> None:
+    """Whichever of them a probe asks; through the store."""
+    ours = receivers(500, 200)
+    there = Standing(world.store.cache, world.clock)
+    deliverer = world.deliverer(CloudEventsHttp([ours.url], world.client, form=Form.LEGACY))
+    assert there.load().message == "delivered by another process"
+    world.publish()
+
+    halt, thread = running(deliverer)
+    while there.load().state is not State.DEGRADED:
+        threading.Event().wait(0.02)
+    assert there.load() == deliverer.status()
+    world.pass_by(5)
+    while there.load().state is not State.READY:
+        threading.Event().wait(0.02)
+    halt.set()
+    thread.join(60)
+
+
+def test_a_status_that_could_not_be_kept_is_kept_later(world: World) -> None:
+    """The store may be away just then; the deliverer goes on."""
+    kept: list[Status] = []
+    failures = iter([StoreUnavailable("away")] * 3)
+
+    def share(status: Status) -> None:
+        if failure := next(failures, None):
+            raise failure
+        kept.append(status)
+
+    outbox, stamp = world.store.outbox, world.store.stamp
+    deliverer = Deliverer(outbox, stamp, [], world.clock, world.counts, patience=6, poll=0.01, share=share)
+    halt, thread = running(deliverer)
+    while not kept:
+        threading.Event().wait(0.02)
+    halt.set()
+    thread.join(60)
+
+    assert [(each.state, each.message) for each in kept] == [(State.READY, "delivering")]
 
 
 def test_a_store_that_is_away_is_waited_for(world: World, receivers: Receivers) -> None:
