@@ -73,5 +73,5 @@ def test_no_probe_waits_for_a_store_that_was_found_away() -> None:
         asked.append(away)
         return Status(State.READY, "well", now())
 
-    assert (assembly._kept(load), asked) == (away, [])
+    assert (assembly.chores.kept(load), asked) == (away, [])
     assembly.close()
