@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from policy_server.builtins.call import Call
-from policy_server.model.errors import BuiltinFailed, EvaluationTimeout, StoreUnavailable
+from policy_server.model.errors import BuiltinFailed, EvaluationTimeout, InvalidParameter, StoreUnavailable
 from policy_server.neighbours.patience import within
 
 T = TypeVar("T")
@@ -32,7 +32,8 @@ def stored(call: Call, work: Callable[[], T]) -> T:
     """Ask a store, which knows no deadline.
 
     Raises:
-        BuiltinFailed: code ``store`` when the store cannot be used; else as the work does.
+        BuiltinFailed: code ``store`` when the store cannot be used, ``argument`` when it cannot keep
+            what it is given, such as a NUL character in a key; else as the work does.
         EvaluationTimeout: the evaluation's time is over; a write may still be done.
     """
     try:
@@ -41,6 +42,8 @@ def stored(call: Call, work: Callable[[], T]) -> T:
         raise EvaluationTimeout("the store did not answer in time") from error
     except StoreUnavailable as error:
         raise BuiltinFailed(error.message, code="store") from error
+    except InvalidParameter as error:
+        raise BuiltinFailed(error.message, code="argument") from error
 
 
 def an_object(value: object, what: str) -> None:

@@ -11,7 +11,7 @@ from extension_calls import Extended, new_call
 from sqlalchemy import event
 
 from policy_server.model.cache import CacheKey
-from policy_server.model.errors import BuiltinFailed, EvaluationTimeout, StoreUnavailable
+from policy_server.model.errors import BuiltinFailed, EvaluationTimeout, InvalidParameter, StoreUnavailable
 from policy_server.model.values import Json
 from policy_server.ports import Store
 from policy_server.storage.opening import open_store
@@ -100,6 +100,25 @@ def test_a_store_that_is_away_is_an_error_of_the_function(name: str) -> None:
         Extended(values=Down(), cache=Down())(name, *CALLS[name])
 
     assert caught.value.code == "store"
+
+
+class Picky:
+    """A store that cannot keep what it is given."""
+
+    def get(self, *_: object, **__: object) -> Json:
+        """Refuse."""
+        raise InvalidParameter("the database cannot keep text with a NUL character.")
+
+    set = put = delete = purge = get
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_what_a_store_cannot_keep_is_an_error_of_the_function(name: str) -> None:
+    """And not of the caller's request, which knows nothing of keys."""
+    with pytest.raises(BuiltinFailed, match="cannot keep text with a NUL") as caught:
+        Extended(values=Picky(), cache=Picky())(name, *CALLS[name])
+
+    assert caught.value.code == "argument"
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
