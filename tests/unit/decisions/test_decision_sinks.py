@@ -132,7 +132,7 @@ def test_a_line_that_was_torn_by_a_full_disk_is_not_joined_to_the_next(
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_lines_of_the_log_are_json_whatever_its_format(log_format: str) -> None:
+def test_lines_of_the_log_are_json_whatever_its_format(restored: None, log_format: str) -> None:
     """At any level, named ``decision``, beside the other lines."""
     stream = io.StringIO()
     logging.config.dictConfig(logging_config("error", log_format, stream=stream))
