@@ -108,7 +108,7 @@ class Recorder:
 
     def _masked(self, slip: Slip) -> tuple[Masked, str | None]:
         """Return what may be kept of what others wrote, and a note when the bodies may not."""
-        document: Object = {"requested_by": slip.request.requested_by}
+        document: Object = {"requested_by": _clean(slip.request.requested_by)}
         if slip.seen is not None and slip.seen.alias is not None:
             document["alias"] = _clean(slip.seen.alias)
         document |= _failure(slip)

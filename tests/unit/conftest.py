@@ -1,6 +1,7 @@
 """Rego to a running policy, for every room that needs one."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,16 @@ from policy_server.engine.policy import Policy
 from policy_server.model.policy import PolicyId, PolicySource
 from policy_server.toolkit.toolkit import Toolkit
 from policy_server.wasm.module import Module, ModuleCache
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """Give the root logger back what it had."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from decision_samples import (
 
 from policy_server.decisions.buffer import Buffer
 from policy_server.decisions.lane import Lane
-from policy_server.decisions.taking import Slip
+from policy_server.decisions.taking import Request, Slip
 from policy_server.model.decision import Question
 from policy_server.model.errors import PolicyLocked
 from policy_server.model.status import State
@@ -191,6 +191,17 @@ def test_texts_that_no_store_can_keep_are_recorded_all_the_same() -> None:
 
     assert ("input" in body, body["erased"]) == (False, ["/input", "/result"])
     assert counts.counts == {"erased mask_failed": 1}
+
+
+def test_nobody_is_called_so_that_a_store_does_not_keep_what_he_asked() -> None:
+    """PostgreSQL refuses NUL, which a subject of a token may have."""
+    asked = slip(1)
+    asked.request = Request(handler="/v1/data/{path}", status=200, requested_by="jwt:a\0b\ud800")
+
+    record = recorder().record(asked)
+
+    assert record.requested_by == json.loads(record.body)["requested_by"] == "jwt:a\ufffdb?"
+    assert "input" in json.loads(record.body)
 
 
 def test_a_buffer_drops_the_oldest() -> None:
