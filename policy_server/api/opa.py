@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import falcon
 import msgspec
@@ -14,6 +14,7 @@ from policy_server.api.drafts import read_members
 from policy_server.api.metrics import Metrics
 from policy_server.api.parts import ApiOptions, Find
 from policy_server.api.request import ApiRequest, Headers, read_body, refused
+from policy_server.api.router import raw_path
 from policy_server.auth.gate import require
 from policy_server.engine.catalog import Ready
 from policy_server.engine.evaluator import Evaluator
@@ -26,6 +27,7 @@ from policy_server.model.principal import Role
 DEEPEST: Final = 32
 """How many parts of a path may belong to a package; deeper ones are looked up in its document."""
 
+_PREFIX: Final = "/v1/data/"
 _OFF: Final = frozenset({"0", "f", "F", "FALSE", "false", "False", "off"})
 _NO_INPUT: Final = {"code": "api_usage_warning", "message": "'input' key missing from the request"}
 
@@ -58,7 +60,7 @@ class DataApi:
         if query.text(req, "explain") not in {None, "off"}:
             raise refused("explain", "explanations are not part of this answer")
         answer: dict[str, object] = {}
-        named = self._named(path, query.text(req, "repository"), query.text(req, "version"))
+        named = self._named(_parts(req, path), query.text(req, "repository"), query.text(req, "version"))
         if named is not None:
             policy, rest = named
             require(req.principal, Role.EVALUATE, policy.repository)
@@ -73,9 +75,10 @@ class DataApi:
             answer["warning"] = _NO_INPUT
         _show(resp, answer, pretty=_asked(req, "pretty"))
 
-    def _named(self, path: str, repository: str | None, version: str | None) -> tuple[PolicyId, Sequence[str]] | None:
+    def _named(
+        self, parts: Sequence[str], repository: str | None, version: str | None
+    ) -> tuple[PolicyId, Sequence[str]] | None:
         """Return the policy with the longest package on the path, and the rest of the path."""
-        parts = path.strip("/").split("/")
         for end in range(min(len(parts), DEEPEST), 1, -1):
             group, name = ".".join(parts[: end - 1]), parts[end - 1]
             found = self._versions.find(group, name, repository=repository, version=version)
@@ -110,6 +113,14 @@ class DataApi:
         if _asked(req, "provenance"):
             answer["provenance"] = _provenance(ready)
         return answer
+
+
+def _parts(req: ApiRequest, path: str) -> Sequence[str]:
+    """Return the parts of the path as OPA does: each decoded by itself, so that ``%2F`` is a slash in a name."""
+    raw = raw_path(req.env, req.path)
+    if not raw.startswith(_PREFIX):  # encoded where it need not be: then it was decoded as a whole
+        return path.strip("/").split("/")
+    return [unquote(part, errors="replace") for part in raw.removeprefix(_PREFIX).strip("/").split("/")]
 
 
 def entry_of(entrypoints: Sequence[str], path: Sequence[str]) -> tuple[str, Sequence[str]]:

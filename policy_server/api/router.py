@@ -79,7 +79,7 @@ class Router(CompiledRouter):
     def find(self, uri: str, req: falcon.Request | None = None) -> Found | None:
         """Find an address; ``uri`` is decoded, the request's raw address is looked at for aliases."""
         if MARK in uri and req is not None:
-            found = self._find_pexip(_raw_path(req.env, uri), uri)
+            found = self._find_pexip(raw_path(req.env, uri), uri)
             if found is not None:
                 return found
         return super().find(uri, req)  # type: ignore[return-value] # what comes back is what `add` put in
@@ -118,7 +118,7 @@ def _not_found(_req: falcon.Request, _resp: falcon.Response, **_params: object) 
     raise falcon.HTTPNotFound
 
 
-def _raw_path(environ: Mapping[str, object], decoded: str) -> str:
+def raw_path(environ: Mapping[str, object], decoded: str) -> str:
     """Return the path as it was sent where the server tells, else the decoded one re-read as sent."""
     raw = environ.get("RAW_URI")
     if not isinstance(raw, str):

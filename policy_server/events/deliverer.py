@@ -210,7 +210,7 @@ class Deliverer:
             self._outbox.retry(delivery, error=error.message, next_attempt=at + pause)
         if sink is not None and sink.ours:
             with self._lock:
-                self._troubles[delivery.target] = error.message
+                self._troubles[delivery.target] = error.shown
         log.warning(
             "delivery %s failed (attempt %s, %s): %s",
             delivery.id,

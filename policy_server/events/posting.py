@@ -20,9 +20,10 @@ def post(client: GuardedClient, url: str, body: bytes, headers: Mapping[str, str
         return client.fetch("POST", url, body=body, headers=headers).status
     except TargetRefused as error:
         # Whoever allows the network can have the dead letters sent again.
-        raise Undelivered(error.message, final=True) from error
+        raise Undelivered(error.message, final=True, shown="the receiver is in a forbidden network") from error
     except FetchError as error:
-        raise Undelivered(error.message, away=True) from error
+        # SECURITY: the message names the address, and what protects a receiver may be in its path.
+        raise Undelivered(error.message, away=True, shown="the receiver does not answer") from error
 
 
 def accept(status: int) -> None:

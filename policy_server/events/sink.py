@@ -11,13 +11,15 @@ class Undelivered(Exception):
     """The event could not be delivered; never leaves this room.
 
     ``final``: trying again is of no use. ``away``: the target does not answer
-    at all, so others need not be tried now.
+    at all, so others need not be tried now. ``shown`` is what everybody may
+    read about it on health pages; without it, all of the message.
     """
 
-    def __init__(self, message: str, *, final: bool = False, away: bool = False) -> None:
+    def __init__(self, message: str, *, final: bool = False, away: bool = False, shown: str = "") -> None:
         """Say why, and what it means for the next attempt."""
         super().__init__(message)
         self.message = message
+        self.shown = shown or message
         self.final = final
         self.away = away
 

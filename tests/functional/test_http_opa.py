@@ -41,6 +41,7 @@ def ask(server: Server, path: str, given: object = None, query: str = ""):
         ("g/p/decision/who", b'"ada"'),
         ("g/p/decision/list/0", b'{"n":12345678901234567890}'),
         ("g/p/decision/list/0/n", b"12345678901234567890"),
+        ("g/p/decision/list/1/a%2Fb", b'"x"'),
         ("g/p/deep/inside", b'{"x":"ada"}'),
         ("g/p/deep/inside/x", b'"ada"'),
         ("g/p/deep", b'{"inside":{"x":"ada"}}'),

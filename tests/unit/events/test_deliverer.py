@@ -214,6 +214,25 @@ def test_troubles_of_our_own_sinks_show_on_health_pages(world: World, receivers:
     assert sorted(set(world.counts.results)) == [("http", "delivered"), ("http", "retry"), ("webhook", "retry")]
 
 
+def test_health_pages_do_not_name_addresses(world: World, receivers: Receivers) -> None:
+    """They are open to everybody, and a path may be a secret; the list of deliveries is not."""
+    receiver = receivers(200)
+    receiver.close()
+    sink = CloudEventsHttp([receiver.url], world.client, form=Form.LEGACY)
+    deliverer = world.deliverer(sink)
+    world.publish()
+
+    halt, thread = running(deliverer)
+    while deliverer.status().state is not State.DEGRADED:
+        threading.Event().wait(0.02)
+    halt.set()
+    thread.join(60)
+
+    (target,) = sink.targets(POLICY)
+    assert deliverer.status().message == f"{target}: the receiver does not answer"
+    assert receiver.url in str(world.deliveries()[0].error)
+
+
 def test_processes_that_do_not_deliver_know_how_it_goes(world: World, receivers: Receivers) -> None:
     """Whichever of them a probe asks; through the store."""
     ours = receivers(500, 200)
