@@ -13,6 +13,7 @@ from policy_server.notation.kinds import Kind
 LOG: Final = "log"
 STORE: Final = "store"
 FILE: Final = "file:"
+SERVER: Final = "server"
 _OFF: Final = frozenset({"off", "none", "false"})
 _ROOTS: Final = frozenset({"input", "result", "alias", "requested_by"})
 _SINKS: Final = f"off, or some of {LOG}, {STORE}, {FILE}/path and an http(s) address, separated by commas"
@@ -40,6 +41,14 @@ def shown_sink(name: str) -> str:
     host = parts.netloc.rpartition("@")[2]
     covered = f"{COVERED}@{host}" if "@" in parts.netloc else host
     return f"{parts.scheme}://{covered}{parts.path}"
+
+
+def kind_of(name: str) -> str:
+    """Return what kind of sink it is: ``log``, ``store``, ``file`` or ``server``.
+
+    SECURITY: health pages and metrics are read by everybody, and what protects a server is often in its path.
+    """
+    return SERVER if is_address(name) else name.partition(":")[0]
 
 
 def is_address(name: str) -> bool:

@@ -107,7 +107,7 @@ class DecisionLog:
         """Return how the sinks are doing; the first that fails is named."""
         found = [lane.status() for lane in self._lanes]
         failing = next((each for each in found if each.state is State.DEGRADED), self._lossy)
-        return failing or Status(State.READY, f"written to {', '.join(lane.name for lane in self._lanes)}", self._since)
+        return failing or Status(State.READY, f"written to {', '.join(lane.kind for lane in self._lanes)}", self._since)
 
     def _account(self) -> None:
         """Count what was lost, and say so once a minute."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from policy_server.decisions.buffer import Buffer
+from policy_server.decisions.config import SERVER, kind_of
 from policy_server.decisions.sink import BATCH, Sink, Unwritten
 from policy_server.model.errors import PolicyServerError
 from policy_server.model.logged import LoggedDecision
@@ -61,9 +62,9 @@ class Lane:
         self._thread = threading.Thread(target=self._run, name=f"decisions {sink.name}", daemon=True)
 
     @property
-    def name(self) -> str:
-        """The name of the sink."""
-        return self._sink.name
+    def kind(self) -> str:
+        """What kind of sink it is."""
+        return kind_of(self._sink.name)
 
     def start(self) -> None:
         """Start the thread."""
@@ -78,13 +79,13 @@ class Lane:
         """Return how many had no room since this was last asked, and count them."""
         lost = self._waiting.lost()
         if lost:
-            self._counts.recorded(self.name, "dropped", lost)
+            self._counts.recorded(self.kind, "dropped", lost)
             self._counts.dropped("sink_full", lost)
         return lost
 
     def status(self) -> Status:
         """Return how the sink is doing."""
-        return self._failing or Status(State.READY, self.name, self._since)
+        return self._failing or Status(State.READY, self.kind, self._since)
 
     def end(self, until: float) -> None:
         """Have the thread write what waits and end, at the latest at this time of the monotonic clock."""
@@ -96,7 +97,7 @@ class Lane:
         self._thread.join(max(0.0, self._until - time.monotonic()))
         left = len(self._waiting) + len(self._held)
         if left:
-            self._counts.recorded(self.name, "dropped", left)
+            self._counts.recorded(self.kind, "dropped", left)
             self._counts.dropped("stopped", left)
         return left
 
@@ -131,22 +132,25 @@ class Lane:
             self._fail(error.message)
             if not (isinstance(error, Unwritten) and error.final):
                 return False
-            self._counts.recorded(self.name, "dropped", len(self._held))
+            self._counts.recorded(self.kind, "dropped", len(self._held))
             self._counts.dropped("refused", len(self._held))
         except Exception as error:  # noqa: BLE001 - SECURITY: its text may hold what was decided
             self._fail(type(error).__name__)
             return False
         else:
-            self._counts.recorded(self.name, "written", len(self._held))
+            self._counts.recorded(self.kind, "written", len(self._held))
             if self._failing is not None:
-                log.info("decisions are written to %s again", self.name, extra={"action": "decisions.back"})
+                log.info("decisions are written to %s again", self._sink.name, extra={"action": "decisions.back"})
                 self._failing, self._since = None, self._clock()
         self._held = []
         return True
 
     def _fail(self, message: str) -> None:
-        self._counts.recorded(self.name, "failed", len(self._held))
+        self._counts.recorded(self.kind, "failed", len(self._held))
         since: datetime = self._clock() if self._failing is None else self._failing.since
         if self._failing is None:
-            log.warning("decisions are not written to %s: %s", self.name, message, extra={"action": "decisions.failed"})
-        self._failing = Status(State.DEGRADED, f"{self.name}: {message}", since)
+            log.warning(
+                "decisions are not written to %s: %s", self._sink.name, message, extra={"action": "decisions.failed"}
+            )
+        told = "does not take records; the log says why" if self.kind == SERVER else message
+        self._failing = Status(State.DEGRADED, f"{self.kind}: {told}", since)

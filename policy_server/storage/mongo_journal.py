@@ -26,6 +26,7 @@ from policy_server.model.policy import PolicyId
 from policy_server.storage.mongo_batches import Batches
 from policy_server.storage.mongo_contents import CHUNK, Contents, Pieces
 from policy_server.storage.mongo_server import GLANCE, Document, MongoServer, only_duplicates
+from policy_server.storage.mongo_turn import Turn
 
 SCHEMA: Final = 1
 STATE: Final = "policy_server_state"
@@ -75,10 +76,13 @@ class Journal:
 
     def settle(self) -> int:
         """Carry out the change that is under way, if there is one; return the stamp that everything shows now."""
+        return int(self._settled()["stamp"])
+
+    def _settled(self) -> Document:
         found = self._complete(self._state.find_one(_ID))
         if found["pending"] is not None:
             self._carry_out(found["pending"])
-        return int(found["stamp"])
+        return found
 
     def locks_are_settled(self) -> None:
         """Carry out the change that is under way if it locks or unlocks a policy."""
@@ -91,20 +95,33 @@ class Journal:
 
         ``contents`` keeps what the plans name.
         """
+        turn = Turn(self._state)
+        try:
+            self._change(steps, contents, turn)
+        finally:
+            turn.end()
+
+    def _change(self, steps: Sequence[Step], contents: Contents, turn: Turn) -> None:
         until = time.monotonic() + _PATIENCE
         pause = 0.001
         while True:
-            stamp = self.settle()
-            plans = self._decided(steps, stamp + 1)
-            if not plans:
-                return
-            contents.want([name for _, plan in plans for name in plan.contents], stamp + 1)
-            if self._commit(self._pending(plans, stamp + 1)):
-                return
+            found = self._settled()
+            if not turn.is_of_another(found):
+                if self._try(steps, contents, int(found["stamp"]) + 1):
+                    return
+                turn.lose()
             if time.monotonic() > until:
                 raise StoreUnavailable(f"{self._server.place} was kept busy by other writers for too long.")
             time.sleep(random.uniform(0, pause))
             pause = min(pause * 2, 0.05)
+
+    def _try(self, steps: Sequence[Step], contents: Contents, first: int) -> bool:
+        """Decide and commit, with stamps from ``first`` on; False when another writer came first."""
+        plans = self._decided(steps, first)
+        if not plans:
+            return True
+        contents.want([name for _, plan in plans for name in plan.contents], first)
+        return self._commit(self._pending(plans, first))
 
     def tidy(self, stamp: int) -> None:
         """Forget what was written for commits that can never be; everything up to ``stamp`` is carried out."""

@@ -294,7 +294,8 @@ def test_a_server_that_is_away_delays_no_call(tmp_path: Path) -> None:
             server.assembly._stop.wait(0.01)
         health = server.client.get("/readyz?verbose")
 
-        assert "http://**********@127.0.0.1:1/opa" in health.body.decode()
+        assert "server: does not take records" in health.body.decode()
+        assert "127.0.0.1:1" not in health.body.decode() + server.assembly.metrics.render().decode()
         assert "hunter22" not in health.body.decode() + server.assembly.metrics.render().decode()
         while not server.client.get("/v1/decisions").json["decisions"]:
             server.assembly._stop.wait(0.01)

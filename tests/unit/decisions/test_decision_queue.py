@@ -98,6 +98,21 @@ def test_the_oldest_go_when_too_many_wait(caplog: pytest.LogCaptureFixture) -> N
     assert log.status().state is State.READY
 
 
+def test_health_and_counts_do_not_name_the_address_of_a_server() -> None:
+    """Everybody may read them; the log names it, without user and password."""
+    address = "https://logs.example.org/hook/s3cret"
+    sink, counts = ListSink(unwritten(f"{address} refuses"), name=address), Counted()
+    lane = Lane(sink, 10, counts, lambda: NOON, first=0.001)
+    lane._held = [recorder().record(slip(1))]
+
+    said = [lane.status().message]
+    lane._write()
+    said.append(lane.status().message)
+
+    assert said == ["server", "server: does not take records; the log says why"]
+    assert counts.counts == {"server failed": 1}
+
+
 def test_a_sink_that_fails_is_tried_again_and_health_says_so() -> None:
     """The same records come again until they are written."""
     sink, counts = ListSink(unwritten("disk full"), ValueError("secret"), name="file:/x"), Counted()
@@ -111,9 +126,9 @@ def test_a_sink_that_fails_is_tried_again_and_health_says_so() -> None:
         states.append((lane.status().state, lane.status().message))
 
     degraded = State.DEGRADED
-    assert states == [(degraded, "file:/x: disk full"), (degraded, "file:/x: ValueError"), (State.READY, "file:/x")]
+    assert states == [(degraded, "file: disk full"), (degraded, "file: ValueError"), (State.READY, "file")]
     assert sink.records == records
-    assert counts.counts == {"file:/x failed": 6, "file:/x written": 3}
+    assert counts.counts == {"file failed": 6, "file written": 3}
 
 
 def test_what_a_sink_never_takes_is_dropped() -> None:
