@@ -100,7 +100,10 @@ class Nats:
                 client = await self._connected()
                 self._complaint = None  # that one server of several is away is no failure
                 await client.publish(self._subject, body)
-                # The answer to this tells that the server has read what came before it, or what it thinks of it.
+                # The library may send its question ahead of the event, which waits in a buffer; when the first
+                # answer is there, the event is under way. The second answer tells that the server has read it,
+                # and comes after what the server thinks of it.
+                await client.flush()
                 await client.flush()
         except BaseException:
             await self._disconnect()
