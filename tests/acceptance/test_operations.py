@@ -77,7 +77,8 @@ def test_a_worker_that_comes_up_while_the_store_is_away_waits_for_it(
 
         os.kill(killed, signal.SIGKILL)
         wait_until(lambda: "a new worker waits for the store" in server.log(), "the new worker says what it waits for")
-        assert all(answers(server) for _ in range(10))
+        got = [answers(server) for _ in range(10)]
+        assert all(got), (got, server.log()[-3000:])
         assert kept in server.workers()
 
         ready = server.log().count("catalog is ready")
