@@ -163,7 +163,7 @@ def test_a_server_that_keeps_silent_takes_the_time_of_the_file(own: Make, site: 
     site.hang()
     toml = '[function."a.f"]\nurl = "URL/"\ntimeout = "100ms"\n'
 
-    with pytest.raises(BuiltinFailed, match="not done within|no answer for"):
+    with pytest.raises(BuiltinFailed, match=r"not done within|no answer for"):
         own(toml)("a.f")
     with pytest.raises(EvaluationTimeout):
         own(toml.replace("100ms", "1h"))("a.f", call=new_call(seconds=0.05))
