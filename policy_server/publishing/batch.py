@@ -1,9 +1,10 @@
 """Several policies that are published as one: a commit of a Git repository."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from types import TracebackType
+from typing import Self
 
 from policy_server.audit.journal import Journal
 from policy_server.model.change import Change, Publication, Refusal, Removal
@@ -66,7 +67,10 @@ class _Planned:
 
 
 class Batch:
-    """Decides what is to be written, and writes it in one go; repeatable when somebody else came first."""
+    """Decides what is to be written, and writes it in one go; repeatable when somebody else came first.
+
+    A context: each change is recorded once, before the first attempt, and what became of it when the context ends.
+    """
 
     def __init__(
         self, store: Store, journal: Journal, clock: Clock, prove: Callable[[bytes, str | None], None]
@@ -76,6 +80,19 @@ class Batch:
         self._journal = journal
         self._clock = clock
         self._prove = prove
+        self._plans: dict[PolicyId, _Planned] = {}
+        self._records = ExitStack()
+        self._recorded: set[tuple[str, PolicyId, str | None, str | None]] = set()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Record that nothing was written, if that is so."""
+        self._records.__exit__(kind, error, where)
 
     def write(self, prepared: Sequence[Prepared], refused: Sequence[Refused], gone: Gone, *, author: str) -> Published:
         """Write all of it; ChangedMeanwhile when one of the policies was changed since it was looked at."""
@@ -87,37 +104,49 @@ class Batch:
         found = {policy: record_of(self._store, policy) for policy in gone.policies}
         removals = {policy: record for policy, record in found.items() if record is not None and gone.owned(record)}
         if planned or failures or removals:
-            with self._recorded(planned, done.refused, removals, author):
-                applied = self._store.apply(self._changes(planned, failures, removals, author))
+            self._record(planned, done.refused, removals, author)
+            applied = self._store.apply(self._changes(planned, failures, removals, author))
             numbers = [made.number or 0 for made in applied[: len(planned)]]
             done.published = {plan.prepared.id: number for plan, number in zip(planned, numbers, strict=True)}
         done.deleted = list(removals)
         return done
 
-    @contextmanager
-    def _recorded(
+    def _record(
         self,
         planned: Sequence[_Planned],
         refused: Sequence[Refused],
         removals: Mapping[PolicyId, PolicyRecord],
         author: str,
-    ) -> Iterator[None]:
+    ) -> None:
         """Write down each change before any is made."""
-        note = partial(self._journal.change, actor=author)
-        with ExitStack() as stack:
-            for plan in planned:
-                if plan.is_new:
-                    stack.enter_context(note("publish", plan.prepared.id, before=plan.before, after=plan.digest))
-            for policy, record in removals.items():
-                stack.enter_context(note("delete", policy, before=digest_of(record)))
-            for each in refused:
+        for plan in planned:
+            if plan.is_new and self._is_first("publish", plan.prepared.id, plan.before, plan.digest):
+                change = self._journal.change(
+                    "publish", plan.prepared.id, actor=author, before=plan.before, after=plan.digest
+                )
+                self._records.enter_context(change)
+        for policy, record in removals.items():
+            if self._is_first("delete", policy, digest_of(record), None):
+                change = self._journal.change("delete", policy, actor=author, before=digest_of(record))
+                self._records.enter_context(change)
+        for each in refused:
+            if self._is_first("refuse", each.id, each.error.slug, each.digest):
                 self._journal.note("publish", each.id, actor=author, outcome=each.error.slug, after=each.digest)
-            yield
+
+    def _is_first(self, what: str, policy: PolicyId, before: str | None, after: str | None) -> bool:
+        known = (what, policy, before, after)
+        if known in self._recorded:
+            return False
+        self._recorded.add(known)
+        return True
 
     def _plan(self, prepared: Prepared, done: Published) -> _Planned | None:
         """Decide about a source; None when it is what answers already, or does not load with what was fetched."""
-        source, compiled = prepared.load()
         before = record_of(self._store, prepared.id)
+        known = self._plans.get(prepared.id)
+        if known is not None and known.seen == stamp_of(before):
+            return known
+        source, compiled = prepared.load()
         active = None if before is None else before.revision
         data = current_data(source, active, source.data)
         digest = revision_digest(source, data)
@@ -131,7 +160,9 @@ class Batch:
             except PublishError as error:
                 done.unfit.append(Refused(prepared.id, error, source_digest(source)))
                 return None
-        return _Planned(prepared, digest_of(before), digest, fetched, stamp_of(before), is_new)
+        plan = _Planned(prepared, digest_of(before), digest, fetched, stamp_of(before), is_new)
+        self._plans[prepared.id] = plan
+        return plan
 
     def _failure(self, refused: Refused, done: Published) -> Refusal | None:
         """Write down a failure unless it is known."""

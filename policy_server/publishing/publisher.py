@@ -190,8 +190,8 @@ class SourcePublisher:
         Raises:
             StoreUnavailable: nothing was written.
         """
-        batch = Batch(self._store, self._journal, self._clock, self._prove)
-        done = until_settled(lambda: batch.write(prepared, refused, gone, author=author))
+        with Batch(self._store, self._journal, self._clock, self._prove) as batch:
+            done = until_settled(lambda: batch.write(prepared, refused, gone, author=author))
         for policy, number in done.published.items():
             _say_published(policy, number, "published", author)
         for each in done.refused:

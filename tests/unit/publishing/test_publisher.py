@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -19,7 +20,7 @@ from policy_server.model.errors import (
     StoreUnavailable,
     ToolkitMissing,
 )
-from policy_server.model.policy import CompiledPolicy, PolicyId, PolicyRecord, PolicySource, PolicyState
+from policy_server.model.policy import CompiledPolicy, Failure, PolicyId, PolicyRecord, PolicySource, PolicyState
 from policy_server.publishing.batch import Gone, Prepared
 from policy_server.publishing.digest import source_digest
 from policy_server.publishing.publisher import SourcePublisher
@@ -359,6 +360,46 @@ def test_two_processes_that_make_the_same_policy_make_two_revisions(compiler) ->
     one.publish(replace(SOURCE, rego="mine"), author="1")
 
     assert [(each.number, each.author) for each in store.revisions(ID, limit=9)] == [(2, "1"), (1, "2")]
+
+
+def test_a_batch_that_is_overtaken_plans_only_that_again_and_records_once(compiler) -> None:
+    """What nobody touched is not read anew, and no attempt fills the audit."""
+    store = Raced()
+    publisher = SourcePublisher(store, compiler, lambda: AT, lambda: None)
+    ids = [PolicyId("r", "g", f"n{number}", "1") for number in range(4)]
+    loaded: list[PolicyId] = []
+
+    def load(policy: PolicyId) -> tuple[PolicySource, CompiledPolicy]:
+        loaded.append(policy)
+        source = PolicySource(policy, f"package g.{policy.name}")
+        return source, compiler.compile(source)
+
+    store.races = [lambda: store.fail(ids[0], Failure("c", "m", AT, "d"))]
+    prepared = [Prepared(policy, partial(load, policy)) for policy in ids]
+
+    done = publisher.publish_all(prepared, [], Gone(), author="git")
+
+    assert list(done.published) == ids
+    assert [loaded.count(policy) for policy in ids] == [4, 3, 3, 3]  # to plan, and to write in two attempts
+    records = store.audit.find(AuditFilter(), limit=99).records
+    assert sorted((each.subject, each.outcome) for each in records) == [(str(policy), "ok") for policy in ids]
+
+
+def test_a_batch_that_cannot_be_written_is_recorded_as_that(compiler) -> None:
+    """Each change has a second record with the reason."""
+
+    class Away(MemoryStore):
+        def apply(self, changes: Iterable[Change]) -> Sequence[Applied]:
+            raise StoreUnavailable
+
+    store = Away()
+    publisher = SourcePublisher(store, compiler, lambda: AT, lambda: None)
+
+    with pytest.raises(StoreUnavailable):
+        publisher.publish_all([Prepared(ID, lambda: (SOURCE, compiler.compile(SOURCE)))], [], Gone(), author="git")
+
+    records = store.audit.find(AuditFilter(), limit=9).records
+    assert sorted(each.outcome for each in records) == ["ok", StoreUnavailable.slug]
 
 
 def test_trying_again_has_an_end(compiler) -> None:
