@@ -70,7 +70,7 @@ def test_a_worker_that_comes_up_while_the_store_is_away_waits_for_it(
     try:
         server = new_server(storage_url=f"postgresql://postgres@127.0.0.1:{port}/postgres")
         server.start()
-        wait_until(lambda: server.log().count("catalog is ready") >= 2, "both workers are ready")
+        wait_until(lambda: server.log().count("others are at their first use") >= 2, "both workers have loaded")
         assert answers(server)
         stop(database)
         killed, kept = server.workers()
