@@ -145,7 +145,7 @@ def measure(bench: Bench) -> None:
     try:
         say("memory of the workers, ready", memory(server))
         say("first commit published after", f"{bench.until(lambda: bench.state()['last_success'] is not None):.1f} s")
-        time.sleep(1)
+        time.sleep(20)  # until its events were handed on, one by one: what is steady is to be measured
         say("memory, everything published", memory(server))
         chosen = random.Random(1).sample(range(bench.policies), min(bench.policies, 300))
         say(f"first evaluation of {len(chosen)} policies", percentiles([bench.evaluate(number) for number in chosen]))
