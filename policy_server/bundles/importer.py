@@ -16,12 +16,11 @@ from policy_server.model.policy import PolicyFilter, PolicyId, PolicyRecord, Pol
 from policy_server.ports import Clock, Publisher, Store
 from policy_server.publishing.checks import check_source, tidy
 from policy_server.publishing.locks import PolicyLocks
-from policy_server.publishing.standing import record_of, stamp_of
+from policy_server.publishing.standing import record_of, records, stamp_of
 
 ORIGIN: Final = "import:"
 """How the origin of an imported policy begins; its signer's name follows."""
 
-_PAGE: Final = 100
 log = logging.getLogger(__name__)
 
 
@@ -134,15 +133,8 @@ class Importer:
 
     def _not_imported(self, repository: str) -> PolicyId | None:
         """Return a policy of the repository that was written by other means than imports."""
-        cursor: str | None = None
-        while True:
-            page = self._store.find(PolicyFilter(repository=repository), limit=_PAGE, cursor=cursor)
-            for record in page.records:
-                if not _origin(record).startswith(ORIGIN):
-                    return record.id
-            cursor = page.next_cursor
-            if cursor is None:
-                return None
+        there = records(self._store, PolicyFilter(repository=repository))
+        return next((record.id for record in there if not _origin(record).startswith(ORIGIN)), None)
 
     def _lock(self, policy: PolicyId, actor: str) -> None:
         try:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from policy_server.model.policy import CompiledPolicy, Failure, PolicyId, PolicySource
+from policy_server.model.policy import CompiledPolicy, Failure, PolicyId, PolicySource, Revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,11 @@ class Publication:
     def id(self) -> PolicyId:
         """The policy that it is about."""
         return self.source.id
+
+    def revision(self, number: int) -> Revision:
+        """Return the revision that it becomes under a number."""
+        manifest = self.compiled.manifest
+        return Revision(self.id, number, self.source, manifest, self.data, self.digest, self.author, self.at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from policy_server.audit.journal import Journal
-from policy_server.model.change import Applied, Publication, Refusal, Removal
+from policy_server.model.change import Publication, Refusal, Removal
 from policy_server.model.errors import (
     ChangedMeanwhile,
     InvalidSource,
@@ -322,7 +322,8 @@ class SourcePublisher:
 
     def _keep(self, change: Publication) -> Revision:
         (done,) = self._store.apply([change])
-        return self._store.revision(change.id, done.number or 0) if not done.is_new else _revision(change, done)
+        number = done.number or 0
+        return change.revision(number) if done.is_new else self._store.revision(change.id, number)
 
     def _ask_early(self, source: PolicySource, order: _Order) -> None:
         """Refuse before compiling what may not be made; asked again when nobody else can write."""
@@ -367,19 +368,6 @@ class SourcePublisher:
         elif before is None or before.failure is None:
             return  # nothing was written
         self._announce()
-
-
-def _revision(change: Publication, done: Applied) -> Revision:
-    return Revision(
-        id=change.id,
-        number=done.number or 0,
-        source=change.source,
-        manifest=change.compiled.manifest,
-        data=change.data,
-        digest=change.digest,
-        author=change.author,
-        created_at=change.at,
-    )
 
 
 def _say_published(policy: PolicyId, number: int, what: str, author: str) -> None:

@@ -16,11 +16,11 @@ from policy_server.model.errors import (
 )
 from policy_server.model.policy import PolicyFilter, PolicyId
 from policy_server.ports import Clock, Store
+from policy_server.publishing.standing import records
 
 ACTOR: Final = "upgrade"
 _KNOWN: Final = CacheKey("toolkits", f"{RESERVED}renewal", "")
 _KEPT: Final = 50
-_PAGE: Final = 100
 _AGAIN: Final = 60.0
 _FIRST: Final = 5.0
 
@@ -109,12 +109,6 @@ class Renewal:
         return [str(each) for each in known] if isinstance(known, list) else ()
 
     def _policies(self) -> Iterator[PolicyId]:
-        cursor: str | None = None
-        while True:
-            page = self._store.find(PolicyFilter(), limit=_PAGE, cursor=cursor)
-            for record in page.records:
-                if record.revision is not None and record.revision.source.origin != self._shipped:
-                    yield record.id
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        for record in records(self._store, PolicyFilter()):
+            if record.revision is not None and record.revision.source.origin != self._shipped:
+                yield record.id

@@ -1,11 +1,11 @@
 """What a policy is like before it is changed, and trying again when somebody else changed it first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final, TypeVar
 
 from policy_server.model.errors import ChangedMeanwhile, PolicyNotFound, PolicyServerError, StoreUnavailable
-from policy_server.model.policy import Failure, PolicyId, PolicyRecord, PolicySource, Revision
+from policy_server.model.policy import Failure, PolicyFilter, PolicyId, PolicyRecord, PolicySource, Revision
 from policy_server.ports import PolicyStore
 from policy_server.publishing.config import config_digest, parse_config
 from policy_server.publishing.document import explain
@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 _LONGEST: Final = 8000
 _TRIES: Final = 50
+_PAGE: Final = 200
 
 
 def until_settled(attempt: Callable[[], T]) -> T:
@@ -32,6 +33,17 @@ def record_of(store: PolicyStore, policy: PolicyId) -> PolicyRecord | None:
         return store.get(policy)
     except PolicyNotFound:
         return None
+
+
+def records(store: PolicyStore, wanted: PolicyFilter) -> Iterator[PolicyRecord]:
+    """Yield the wanted policies, ordered by id, a page at a time: they are read whole, with their data."""
+    cursor: str | None = None
+    while True:
+        page = store.find(wanted, limit=_PAGE, cursor=cursor)
+        yield from page.records
+        cursor = page.next_cursor
+        if cursor is None:
+            return
 
 
 def stamp_of(record: PolicyRecord | None) -> int:

@@ -24,13 +24,12 @@ from policy_server.ports import Clock, Publisher, Store
 from policy_server.publishing.config import config_digest, parse_config
 from policy_server.publishing.document import explain
 from policy_server.publishing.leases import Lease
-from policy_server.publishing.standing import record_of
+from policy_server.publishing.standing import record_of, records
 from policy_server.refresh.fetch import fetch
 from policy_server.refresh.schedule import failed, first, is_due, succeeded
 from policy_server.tracing.spans import span
 
 AUTHOR: Final = "refresh"
-_PAGE: Final = 200
 _AT_ONCE: Final = 8
 
 log = logging.getLogger(__name__)
@@ -106,7 +105,7 @@ class Refresher:
         if stamp == self._stamp:
             return
         if self._stamp is None:
-            known = {record.id: record for record in self._all()}
+            known = {record.id: record for record in records(self._store, PolicyFilter())}
             policies = known.keys() | {state.id for state in self._store.refresh_states()}
         else:
             known = {}
@@ -210,15 +209,6 @@ class Refresher:
         finally:
             if held:
                 lease.release()
-
-    def _all(self) -> Iterator[PolicyRecord]:
-        cursor: str | None = None
-        while True:
-            page = self._store.find(PolicyFilter(), limit=_PAGE, cursor=cursor)
-            yield from page.records
-            cursor = page.next_cursor
-            if cursor is None:
-                return
 
 
 def _config(record: PolicyRecord | None) -> DataConfig | None:

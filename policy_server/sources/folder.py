@@ -6,7 +6,6 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from policy_server.model.errors import (
     InvalidSource,
@@ -22,12 +21,11 @@ from policy_server.ports import Clock, PolicyStore
 from policy_server.publishing.checks import tidy
 from policy_server.publishing.digest import source_digest
 from policy_server.publishing.publisher import SourcePublisher
-from policy_server.publishing.standing import belongs_to, record_of
+from policy_server.publishing.standing import belongs_to, record_of, records
 from policy_server.sources.report import Failed, Report, Skipped
 from policy_server.sources.scan import Found, read, scan, show
 from policy_server.sources.watch import follow
 
-_PAGE: Final = 200
 log = logging.getLogger(__name__)
 
 
@@ -211,14 +209,7 @@ class FolderFeed:
 
     def _listed(self, repository: str) -> list[PolicyId]:
         """Return the policies of a repository; asked for once, because it reads them whole."""
-        found: list[PolicyId] = []
-        cursor: str | None = None
-        while True:
-            page = self._store.find(PolicyFilter(repository=repository), limit=_PAGE, cursor=cursor)
-            found.extend(record.id for record in page.records)
-            cursor = page.next_cursor
-            if cursor is None:
-                return found
+        return [record.id for record in records(self._store, PolicyFilter(repository=repository))]
 
     def _owns(self, policy: PolicyId) -> bool:
         """Tell whether this feed published a policy, or it never got anywhere."""

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from policy_server.model.errors import InvalidSource, PolicyNotFound, PolicyServerError, PublishError, ToolkitError
 from policy_server.model.policy import (
@@ -22,14 +22,13 @@ from policy_server.publishing.batch import Gone, Prepared, Refused
 from policy_server.publishing.checks import tidy
 from policy_server.publishing.digest import source_digest, text_digest
 from policy_server.publishing.publisher import SourcePublisher
-from policy_server.publishing.standing import belongs_to, record_of
+from policy_server.publishing.standing import belongs_to, record_of, records
 from policy_server.sources.git_config import Deleted, GitRepository
 from policy_server.sources.git_pack import Objects
 from policy_server.sources.git_transport import Alive
 from policy_server.sources.git_tree import GitPolicy, Tree, read
 from policy_server.sources.report import Failed
 
-_PAGE: Final = 200
 log = logging.getLogger(__name__)
 
 
@@ -270,13 +269,7 @@ class GitPublishing:
 
     def _listed(self) -> Iterator[PolicyId]:
         """Yield the policies the store has of this repository; asked for once, because it reads them whole."""
-        cursor: str | None = None
-        while True:
-            page = self._store.find(PolicyFilter(repository=self._repository.name), limit=_PAGE, cursor=cursor)
-            yield from (record.id for record in page.records)
-            cursor = page.next_cursor
-            if cursor is None:
-                return
+        return (record.id for record in records(self._store, PolicyFilter(repository=self._repository.name)))
 
 
 @dataclass(frozen=True, slots=True)

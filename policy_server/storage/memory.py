@@ -249,7 +249,7 @@ class MemoryStore(Single, Around):
                 self._changed(change.id, entry, "published", at, changed=("failure",), actor=change.author)
             return Applied(active.number, is_new=False)
         number = 1 if active is None else active.number + 1
-        made = Revision(change.id, number, change.source, manifest, change.data, change.digest, change.author, at)
+        made = change.revision(number)
         entry.revisions.append(made)
         entry.failure = change.failure
         entry.locked = entry.locked or change.locked

@@ -24,12 +24,10 @@ class Single(ABC):
         self, draft: PolicySource, compiled: CompiledPolicy, *, data: str | None, digest: str, author: str, at: datetime
     ) -> Revision:
         """Make a new active revision unless the active one is this already."""
-        change = Publication(source=draft, compiled=compiled, data=data, digest=digest, author=author, at=at)
+        change = Publication(source=draft, compiled=compiled, data=data, digest=digest, author=author, at=utc(at))
         (done,) = self.apply([change])
         number = done.number or 0
-        if not done.is_new:
-            return self.revision(draft.id, number)
-        return Revision(draft.id, number, draft, compiled.manifest, data, digest, author, utc(at))
+        return change.revision(number) if done.is_new else self.revision(draft.id, number)
 
     def fail(self, policy: PolicyId, failure: Failure) -> None:
         """Record why the newest source could not be published."""
